@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Prepare a Cassandra node and become it.
+room=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+source "$room/../common/server.sh"
+
+require MARKET_HOME MARKET_JARS MARKET_PYTHON
+load_secrets CASSANDRA_ADMIN_PASSWORD
+java=$(find_java)
+jars=$MARKET_JARS/cassandra
+
+: "${CASSANDRA_PORT:=9042}" "${CASSANDRA_STORAGE_PORT:=7000}" "${CASSANDRA_JMX_PORT:=7199}" "${CASSANDRA_LISTEN:=127.0.0.1}"
+: "${CASSANDRA_SEEDS:=$CASSANDRA_LISTEN:$CASSANDRA_STORAGE_PORT}"
+data=$MARKET_HOME/data/cassandra
+run=$MARKET_HOME/run/cassandra
+mkdir -p "$data" "$run"
+render "$room/cassandra.yaml" > "$run/cassandra.yaml"
+echo "admin $CASSANDRA_ADMIN_PASSWORD" > "$run/jmx.password"
+echo "admin readwrite" > "$run/jmx.access"
+
+beside_server "$MARKET_PYTHON" -m cassandra_schema
+cd "$run"
+exec "$java" "@$room/jvm.args" "-javaagent:$jars/jamm-0.4.0.jar" -cp "$jars/*" \
+    "-Dlogback.configurationFile=$room/logback.xml" \
+    "-Dcassandra.config=file://$run/cassandra.yaml" "-Dcassandra.storagedir=$data" \
+    "-Dcassandra.jmx.local.port=$CASSANDRA_JMX_PORT" -Dcom.sun.management.jmxremote.authenticate=true \
+    "-Dcom.sun.management.jmxremote.password.file=$run/jmx.password" \
+    "-Dcom.sun.management.jmxremote.access.file=$run/jmx.access" \
+    org.apache.cassandra.service.CassandraDaemon

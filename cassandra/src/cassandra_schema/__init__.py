@@ -1,0 +1,1 @@
+"""Cassandra's schema, step by step, and the roles of its clients."""

@@ -1,0 +1,87 @@
+"""Settings that every service shares, read from the environment, `.env` and the generated secrets."""
+
+import os
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+class SettingsError(Exception):
+    """Say in one sentence which setting is wrong and what it should be."""
+
+
+def market_home() -> Path:
+    """Return the folder that holds all state: `MARKET_HOME`, or `.market` beside the code."""
+    return Path(os.environ.get("MARKET_HOME") or ROOT / ".market").absolute()
+
+
+def secrets_file() -> Path:
+    """Return the file with the generated passwords: `MARKET_SECRETS`, or `secrets.env` in the home."""
+    return Path(os.environ.get("MARKET_SECRETS") or market_home() / "secrets.env")
+
+
+class Settings(BaseSettings):
+    """Base of every service's settings: frozen, the environment first, then the secrets, then `.env`."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", populate_by_name=True, env_file_encoding="utf-8", env_ignore_empty=True
+    )
+
+    market_home: Path = Field(default_factory=market_home)
+
+    @classmethod
+    def load(cls) -> Self:
+        """Read the settings; raise SettingsError with one sentence when a value cannot be used."""
+        try:
+            return cls(_env_file=(ROOT / ".env", secrets_file()))  # type: ignore[call-arg]
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_url=False)[0]
+            name = str(first["loc"][0]).upper() if first["loc"] else "a setting"
+            raise SettingsError(
+                f"The setting {name} was wrong: {first['msg']}. Mend it in .env or the environment."
+            ) from None
+
+
+class KafkaSettings(Settings):
+    """Where Kafka is, and what the topics are called."""
+
+    kafka_server: str = "127.0.0.1"
+    kafka_port: int = Field(default=9092, ge=1, le=65535)
+    kafka_topic_name: str = Field(default="market", pattern=r"^[A-Za-z0-9._-]{1,200}$")
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Return `host:port`."""
+        return f"{self.kafka_server}:{self.kafka_port}"
+
+    @property
+    def dead_letter_topic(self) -> str:
+        """Return the topic of what could not be read."""
+        return f"{self.kafka_topic_name}.dead-letter"
+
+    @property
+    def events_topic(self) -> str:
+        """Return the topic of the feed's events."""
+        return f"{self.kafka_topic_name}.events"
+
+
+class CassandraSettings(Settings):
+    """Where Cassandra is."""
+
+    cassandra_host: str = "127.0.0.1"
+    cassandra_port: int = Field(default=9042, ge=1, le=65535)
+
+
+__all__ = [
+    "ROOT",
+    "CassandraSettings",
+    "KafkaSettings",
+    "SecretStr",
+    "Settings",
+    "SettingsError",
+    "market_home",
+]

@@ -1,0 +1,19 @@
+"""What a symbol's name tells."""
+
+from typing import Literal
+
+from common.identity import Source
+
+SYMBOLS_BUCKET = "all"
+
+AssetClass = Literal["stock", "crypto"]
+
+
+def asset_class(symbol: str) -> AssetClass:
+    """Return `crypto` for an exchange-prefixed pair (`BINANCE:BTCUSDT`), else `stock`."""
+    return "crypto" if ":" in symbol else "stock"
+
+
+def calendar(symbol: str, source: Source) -> str:
+    """Return the trading calendar: `24/7` for crypto and for demo stocks, else New York's sessions."""
+    return "24/7" if asset_class(symbol) == "crypto" or source == "demo" else "XNYS"

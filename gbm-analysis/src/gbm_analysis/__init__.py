@@ -1,0 +1,1 @@
+"""Hourly forecasts by geometric Brownian motion, and a look at whether past ones were right."""

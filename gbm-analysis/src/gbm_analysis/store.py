@@ -1,0 +1,249 @@
+"""What the forecasts read from Cassandra and write there; every statement names its whole partition key."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+import numpy as np
+from cassandra.cluster import Session
+from cassandra.concurrent import execute_concurrent_with_args
+from cassandra.query import UNSET_VALUE, PreparedStatement
+
+from common.gbm import Forecast, Model, Segment
+from common.symbols import SYMBOLS_BUCKET
+from gbm_analysis.planning import BAR_SECONDS, Plan, Refusal
+from gbm_analysis.scoring import Quantiles, Score
+
+CONCURRENT_WRITES = 32
+
+_PARAMETERS = (
+    "symbol, day, forecast_time, status, reason, drift, drift_estimate, drift_stderr, volatility, "
+    "volatility_stderr, seconds_per_year, sample_start, sample_end, observations, seed, "
+    "prob_up, var_95, es_95, var_99, es_99"
+)
+_FORECAST = (
+    "symbol, day, forecast_time, target_time, spot, p05, p25, p50, p75, p95, mean, "
+    "actual, paths, horizon_seconds"
+)
+_DISTRIBUTION = "symbol, day, forecast_time, bin, low, high, count, density"
+_SCORE = "symbol, day, forecast_time, crps, pit, inside_50, inside_90, absolute_error, naive_absolute_error"
+
+
+class Symbol(NamedTuple):
+    """A symbol that was received, and when it trades."""
+
+    name: str
+    calendar: str
+    last_seen: datetime
+
+
+class Target(NamedTuple):
+    """A stored forecast of one target time."""
+
+    time: datetime
+    spot: float
+    quantiles: Quantiles
+    mean: float
+    actual: float | None
+    paths: int
+    seconds: float
+
+
+class Past(NamedTuple):
+    """An earlier forecast: its model but for the spot, and its score where it has one."""
+
+    forecast_time: datetime
+    drift: float
+    volatility: float
+    seconds_per_year: float
+    score: Score | None
+
+
+class Store:
+    """Reads and writes over one session."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._select_bars = session.prepare(
+            "SELECT window_start, close FROM bars_5s "
+            "WHERE symbol = ? AND day = ? AND window_start >= ? AND window_start <= ?"
+        )
+        self._select_status = session.prepare(
+            "SELECT status, reason FROM gbm_parameters WHERE symbol = ? AND day = ? AND forecast_time = ?"
+        )
+        self._select_past = session.prepare(
+            "SELECT forecast_time, status, drift, volatility, seconds_per_year FROM gbm_parameters "
+            "WHERE symbol = ? AND day = ? AND forecast_time >= ? AND forecast_time < ?"
+        )
+        self._select_scores = session.prepare(
+            f"SELECT {_SCORE} FROM gbm_scores "  # noqa: S608
+            "WHERE symbol = ? AND day = ? AND forecast_time >= ? AND forecast_time < ?"
+        )
+        self._select_targets = session.prepare(
+            f"SELECT {_FORECAST} FROM gbm_forecasts WHERE symbol = ? AND day = ? AND forecast_time = ?"  # noqa: S608
+        )
+        self._insert_parameters = session.prepare(_insert("gbm_parameters", _PARAMETERS))
+        self._insert_forecast = session.prepare(_insert("gbm_forecasts", _FORECAST))
+        self._insert_distribution = session.prepare(_insert("gbm_distributions", _DISTRIBUTION))
+        self._insert_score = session.prepare(_insert("gbm_scores", _SCORE))
+
+    def symbols(self) -> list[Symbol]:
+        """Return every symbol that was ever received, by name."""
+        rows = self._session.execute(
+            "SELECT symbol, calendar, last_seen FROM symbols WHERE bucket = %s", [SYMBOLS_BUCKET]
+        )
+        return [Symbol(row.symbol, row.calendar, row.last_seen.replace(tzinfo=UTC)) for row in rows]
+
+    def bars(self, symbol: str, start: datetime, end: datetime) -> Segment:
+        """Return the priced bars that lie between `start` and `end`: starts in epoch seconds, and closes."""
+        last = end - timedelta(seconds=BAR_SECONDS)
+        rows = [
+            (row.window_start, row.close)
+            for day in _days(start, last)
+            for row in self._session.execute(self._select_bars, (symbol, day, start, last))
+            if row.close is not None and row.close > 0
+        ]
+        starts = np.array([start for start, _ in rows], dtype="datetime64[ms]")
+        return Segment(
+            starts.astype(np.int64) / 1000, np.array([close for _, close in rows], dtype=np.float64)
+        )
+
+    def status(self, symbol: str, at: datetime) -> tuple[str, str | None] | None:
+        """Return status and reason of the forecast made at this time, None where there is none."""
+        row = self._session.execute(self._select_status, (symbol, at.date(), at)).one()
+        return None if row is None else (row.status, row.reason)
+
+    def past(self, symbol: str, start: datetime, end: datetime) -> list[Past]:
+        """Return the forecasts made from `start` until just before `end`."""
+        found = []
+        for day in _days(start, end):
+            key = (symbol, day, start, end)
+            scores = {
+                row.forecast_time: Score(*row[3:]) for row in self._session.execute(self._select_scores, key)
+            }
+            found += [
+                Past(
+                    row.forecast_time.replace(tzinfo=UTC),
+                    row.drift,
+                    row.volatility,
+                    row.seconds_per_year,
+                    scores.get(row.forecast_time),
+                )
+                for row in self._session.execute(self._select_past, key)
+                if row.status == "ok"
+            ]
+        return found
+
+    def targets(self, symbol: str, at: datetime) -> list[Target]:
+        """Return the target times of the forecast made at `at`, ascending."""
+        return [
+            Target(
+                row.target_time.replace(tzinfo=UTC),
+                row.spot,
+                Quantiles(row.p05, row.p25, row.p50, row.p75, row.p95),
+                row.mean,
+                row.actual,
+                row.paths,
+                row.horizon_seconds,
+            )
+            for row in self._session.execute(self._select_targets, (symbol, at.date(), at))
+        ]
+
+    def write_forecast(self, symbol: str, at: datetime, plan: Plan, forecast: Forecast) -> None:
+        """Write a forecast; its parameters come last, so that their row says that all is there."""
+        self.write_targets(
+            symbol,
+            at,
+            [
+                Target(
+                    at + timedelta(seconds=float(seconds)),
+                    plan.model.spot,
+                    Quantiles(*map(float, quantiles)),
+                    float(mean),
+                    None,
+                    forecast.paths,
+                    float(seconds),
+                )
+                for seconds, quantiles, mean in zip(
+                    forecast.seconds, forecast.quantiles, forecast.mean, strict=True
+                )
+            ],
+        )
+        columns = (forecast.low, forecast.high, forecast.count, forecast.density)
+        bins = enumerate(zip(*(column.tolist() for column in columns), strict=True))
+        self._write(self._insert_distribution, symbol, at, ((index, *values) for index, values in bins))
+        calibration = plan.calibration
+        parameters = (
+            "ok",
+            None,
+            calibration.drift,
+            calibration.drift_estimate,
+            calibration.drift_stderr,
+            calibration.volatility,
+            calibration.volatility_stderr,
+            plan.model.seconds_per_year,
+            plan.sample_start,
+            plan.sample_end,
+            calibration.observations,
+            plan.seed,
+            forecast.prob_up,
+            forecast.var_95,
+            forecast.es_95,
+            forecast.var_99,
+            forecast.es_99,
+        )
+        self._write(self._insert_parameters, symbol, at, [parameters])
+
+    def write_refusal(self, symbol: str, at: datetime, refusal: Refusal) -> None:
+        """Write why there is no forecast."""
+        unset = (UNSET_VALUE,) * (len(_PARAMETERS.split(", ")) - 5)
+        self._write(self._insert_parameters, symbol, at, [(refusal.status, refusal.reason, *unset)])
+
+    def write_targets(self, symbol: str, at: datetime, targets: Iterable[Target]) -> None:
+        """Write whole rows, so that none outlives its neighbours when the retention ends."""
+        self._write(
+            self._insert_forecast,
+            symbol,
+            at,
+            (
+                (
+                    target.time,
+                    target.spot,
+                    *target.quantiles,
+                    target.mean,
+                    UNSET_VALUE if target.actual is None else target.actual,
+                    target.paths,
+                    target.seconds,
+                )
+                for target in targets
+            ),
+        )
+
+    def write_score(self, symbol: str, at: datetime, score: Score) -> None:
+        """Write how the forecast made at `at` fared."""
+        self._write(self._insert_score, symbol, at, [score])
+
+    def _write(
+        self, statement: PreparedStatement, symbol: str, at: datetime, rows: Iterable[tuple[Any, ...]]
+    ) -> None:
+        execute_concurrent_with_args(
+            self._session,
+            statement,
+            [(symbol, at.date(), at, *row) for row in rows],
+            concurrency=CONCURRENT_WRITES,
+            raise_on_first_error=True,
+        )
+
+
+def model_of(past: Past, spot: float) -> Model:
+    """Return the model that an earlier forecast was made with."""
+    return Model(spot, past.drift, past.volatility, past.seconds_per_year)
+
+
+def _insert(table: str, columns: str) -> str:
+    marks = ", ".join("?" for _ in columns.split(", "))
+    return f"INSERT INTO {table} ({columns}) VALUES ({marks})"  # noqa: S608
+
+
+def _days(start: datetime, end: datetime) -> list[Any]:
+    return [start.date() + timedelta(days=number) for number in range((end.date() - start.date()).days + 1)]

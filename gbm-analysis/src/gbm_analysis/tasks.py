@@ -1,0 +1,37 @@
+"""What Spark's workers do: draw chunks of paths and tally them; it imports no more than that takes."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from common.gbm import Counts, Floats, chunk_sizes, simulate_chunk
+
+
+class Task(NamedTuple):
+    """One chunk of one symbol's paths."""
+
+    symbol: str
+    seconds: Floats
+    seed: int
+    chunk: int
+    size: int
+
+
+def tasks_of(symbol: str, seconds: Floats, seed: int, paths: int) -> list[Task]:
+    """Return the chunks of a symbol's simulation."""
+    return [Task(symbol, seconds, seed, chunk, size) for chunk, size in enumerate(chunk_sizes(paths))]
+
+
+def tally(tasks: Iterable[Task]) -> Iterable[tuple[str, Counts]]:
+    """Simulate tasks and return one tally (steps, bins) a symbol."""
+    return add_up((task.symbol, simulate_chunk(*task[1:])) for task in tasks)
+
+
+def add_up(tallies: Iterable[tuple[str, Counts]]) -> Iterable[tuple[str, Counts]]:
+    """Return the sum of each symbol's tallies; it may take place in the first of them."""
+    sums: dict[str, Counts] = {}
+    for symbol, counts in tallies:
+        if symbol in sums:
+            sums[symbol] += counts
+        else:
+            sums[symbol] = counts
+    return sums.items()

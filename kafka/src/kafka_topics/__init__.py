@@ -1,0 +1,1 @@
+"""Kafka's users, their rights, and the topics."""

@@ -1,0 +1,143 @@
+"""Bring a running Kafka to what `topics` says."""
+
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
+)
+from pydantic import SecretStr
+
+from common.kafka import client_config
+from kafka_topics.settings import KafkaTopicsSettings
+from kafka_topics.topics import Topic, acls, topics
+
+START_SECONDS = 120.0
+REFUSED_SECONDS = 15.0
+REQUEST_SECONDS = 30.0
+SCRAM = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
+
+
+class KafkaTopicsError(Exception):
+    """Say in one sentence what Kafka did not do."""
+
+
+def prepare(settings: KafkaTopicsSettings) -> list[str]:
+    """Wait for the broker, then bring users, rights and topics up to date; return what was changed.
+
+    The topics come last, so that whoever sees them finds the rest in place. Raises KafkaTopicsError.
+    """
+    admin = wait_for_broker(settings)
+    try:
+        set_passwords(admin, settings)
+        _finish(admin.create_acls(acls(settings), request_timeout=REQUEST_SECONDS))
+        return [*create_topics(admin, topics(settings)), *alter_topics(admin, topics(settings))]
+    except KafkaException as error:
+        raise KafkaTopicsError(f"Kafka could not be prepared: {error.args[0].str()}.") from None
+
+
+def wait_for_broker(settings: KafkaTopicsSettings) -> AdminClient:
+    """Return a client that has logged in as admin; raise KafkaTopicsError when that takes too long."""
+    refused_at: float | None = None
+
+    def note(error: KafkaError) -> None:
+        nonlocal refused_at
+        if error.code() == KafkaError._AUTHENTICATION and refused_at is None:
+            refused_at = time.monotonic()
+
+    admin = AdminClient(
+        {
+            **client_config(settings, "admin", settings.kafka_admin_password),
+            "error_cb": note,
+            "log_level": 0,
+            "reconnect.backoff.ms": 100,
+            "reconnect.backoff.max.ms": 250,
+        }
+    )
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            admin.list_topics(timeout=1)
+            return admin
+        except KafkaException:
+            admin.poll(0)
+        if refused_at is not None and time.monotonic() - refused_at > REFUSED_SECONDS:
+            raise KafkaTopicsError(
+                "Kafka refused the admin's password: its data was made with another secrets.env; "
+                "bring that file back, or remove the data."
+            )
+    raise KafkaTopicsError(f"Kafka did not answer at {settings.bootstrap_servers} in {START_SECONDS:.0f} s.")
+
+
+def set_passwords(admin: AdminClient, settings: KafkaTopicsSettings) -> None:
+    """Give every client's user the password of the settings."""
+    passwords: dict[str, SecretStr] = {
+        "collector": settings.kafka_collector_password,
+        "stream-processor": settings.kafka_stream_processor_password,
+        "streamlit": settings.kafka_streamlit_password,
+    }
+    _finish(
+        admin.alter_user_scram_credentials(
+            [
+                UserScramCredentialUpsertion(user, SCRAM, password.get_secret_value().encode())
+                for user, password in passwords.items()
+            ],
+            request_timeout=REQUEST_SECONDS,
+        )
+    )
+
+
+def create_topics(admin: AdminClient, wanted: list[Topic]) -> list[str]:
+    """Create the topics that are missing; return their names."""
+    present = admin.list_topics(timeout=REQUEST_SECONDS).topics
+    missing = [topic for topic in wanted if topic.name not in present]
+    if missing:
+        new = [NewTopic(topic.name, topic.partitions, config=topic.config) for topic in missing]
+        _finish(admin.create_topics(new, operation_timeout=REQUEST_SECONDS))
+    return [f"created topic {topic.name}" for topic in missing]
+
+
+def alter_topics(admin: AdminClient, wanted: list[Topic]) -> list[str]:
+    """Set the configuration that differs; return what was set."""
+    resources = [ConfigResource(ResourceType.TOPIC, topic.name) for topic in wanted]
+    present = admin.describe_configs(resources, request_timeout=REQUEST_SECONDS)
+    changes = {}
+    for topic, resource in zip(wanted, resources, strict=True):
+        entries = present[resource].result()
+        differing = {name: value for name, value in topic.config.items() if entries[name].value != value}
+        if differing:
+            changes[topic.name] = differing
+    if changes:
+        _finish(
+            admin.incremental_alter_configs(
+                [
+                    ConfigResource(
+                        ResourceType.TOPIC,
+                        name,
+                        incremental_configs=[
+                            ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
+                            for key, value in config.items()
+                        ],
+                    )
+                    for name, config in changes.items()
+                ],
+                request_timeout=REQUEST_SECONDS,
+            )
+        )
+    return [f"set {config} on {name}" for name, config in changes.items()]
+
+
+def _finish(futures: Mapping[Any, Future[Any]]) -> None:
+    for future in futures.values():
+        future.result(timeout=2 * REQUEST_SECONDS)

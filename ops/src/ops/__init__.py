@@ -1,0 +1,1 @@
+"""The `market` command: brings, starts, watches and stops the whole stack."""

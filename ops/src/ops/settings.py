@@ -1,0 +1,85 @@
+"""The settings of the `market` command, and how `.env` reaches the services."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from dotenv.parser import parse_stream
+from pydantic import Field, SecretStr
+
+from common.settings import ROOT, CassandraSettings, KafkaSettings
+from ops.errors import MarketError
+
+Feed = Literal["live", "demo", "none"]
+ENV_FILE = ROOT / ".env"
+TOKEN = "FINNHUB_API_TOKEN"  # noqa: S105
+PORTS = ("kafka_port", "cassandra_port", "presto_port", "superset_port", "streamlit_port", "spark_ui_port")
+# Only the stack itself uses these: where the usual one is taken and none was asked for, any free one does.
+INTERNAL_PORTS = ("kafka_controller_port", "cassandra_storage_port", "cassandra_jmx_port", "feed_port")
+
+
+class OpsSettings(KafkaSettings, CassandraSettings):
+    """Where everything listens, what is fed, and how much is kept in the logs."""
+
+    finnhub_api_token: SecretStr | None = None
+    market_feed: Feed | None = None
+    market_scheduler: Literal["internal", "systemd"] = "internal"
+    market_log_megabytes: int = Field(default=20, ge=1)
+    market_log_files: int = Field(default=3, ge=0)
+    kafka_controller_port: int = Field(default=9093, ge=1, le=65535)
+    cassandra_storage_port: int = Field(default=7000, ge=1, le=65535)
+    cassandra_jmx_port: int = Field(default=7199, ge=1, le=65535)
+    presto_port: int = Field(default=8080, ge=1, le=65535)
+    superset_port: int = Field(default=8088, ge=1, le=65535)
+    streamlit_port: int = Field(default=8501, ge=1, le=65535)
+    spark_ui_port: int = Field(default=4040, ge=1, le=65535)
+    feed_port: int = Field(default=8765, ge=1, le=65535)
+    kafka_admin_password: SecretStr = SecretStr("")
+    cassandra_ops_password: SecretStr = SecretStr("")
+
+    @property
+    def feed(self) -> Feed:
+        """Return what feeds the stack unless told otherwise: live with a token, else the demo."""
+        return self.market_feed or ("live" if self.finnhub_api_token else "demo")
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """Return every port the stack listens on, by its variable."""
+        return {name.upper(): getattr(self, name) for name in (*PORTS, *INTERNAL_PORTS)}
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """Return the settings of a `.env` file; raise MarketError with the line that is not `NAME=value`."""
+    values: dict[str, str] = {}
+    try:
+        with path.open(encoding="utf-8") as lines:
+            for binding in parse_stream(lines):
+                if binding.error or (binding.key is not None and binding.value is None):
+                    broken = binding.original
+                    line = binding.original.line + broken.string[
+                        : len(broken.string) - len(broken.string.lstrip())
+                    ].count("\n")
+                    raise MarketError(
+                        f"Line {line} of {path} was not NAME=value; mend it or put a # before it."
+                    )
+                if binding.key is not None and binding.value is not None:
+                    values[binding.key] = binding.value
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise MarketError(f"{path} could not be read: {error}.") from None
+    return values
+
+
+def adopt_env_file(path: Path = ENV_FILE) -> None:
+    """Put the settings of `.env` where every service finds them; the token stays in the file."""
+    for name, value in read_env_file(path).items():
+        if name != TOKEN and value and not os.environ.get(name):
+            os.environ[name] = value
+
+
+def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the folder of what all homes and clones share; the same as in the `market` script."""
+    base = environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+    return Path(environ.get("MARKET_CACHE") or Path(base) / "trading-data-dashboard").absolute()

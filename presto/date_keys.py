@@ -1,0 +1,175 @@
+"""Teach Presto's Cassandra connector that a date can be part of a partition key: `date_keys.py JAR`.
+
+Presto 0.287 looks up partitions by text, numbers and timestamps, but reads a whole table when a key
+column is a date. Two methods of one class stand in the way: `isSupportedPartitionKey` says no to dates,
+and `getColumnValueForCql` writes them without quotes. Both choose by a switch over the type. Here the
+first's switch sends a date where it sends a timestamp, and the second's to a few instructions added at
+the end: those for a date, then those that put a text in quotes. What was changed before is left alone.
+"""
+
+import struct
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+CLASS_FILE = "com/facebook/presto/cassandra/CassandraType.class"
+TEXT, TIMESTAMP, DATE = 5, 18, 19  # the types' numbers in the switches
+LOAD_AND_SWITCH = b"\x2e\xaa"
+RETURN = b"\xb0"
+FRAME_WITH_THE_SAME_VARIABLES = 251
+CONSTANT_SIZES = {
+    **dict.fromkeys((7, 8, 16, 19, 20), 2),
+    15: 3,
+    **dict.fromkeys((3, 4, 9, 10, 11, 12, 17, 18), 4),
+    **dict.fromkeys((5, 6), 8),
+}
+
+
+class Code(NamedTuple):
+    """Where in the class file a method's code attribute, its instructions and its frames are."""
+
+    attribute: int
+    start: int
+    length: int
+    frames: int
+
+
+class Switch(NamedTuple):
+    """Where a switch is, where it leads by default, and where its entries are by number."""
+
+    position: int
+    default: int
+    entries: dict[int, int]
+
+
+class ClassFile:
+    """Just enough of a class file: its constants' names and its methods' code."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = bytearray(content)
+        self.position = 8
+        self.names = dict(self._constants())
+
+    def read(self, layout: str) -> int:
+        value: int
+        (value,) = struct.unpack_from(">" + layout, self.content, self.position)
+        self.position += struct.calcsize(layout)
+        return value
+
+    def _constants(self) -> Iterator[tuple[int, str]]:
+        count, index = self.read("H"), 1
+        while index < count:
+            tag = self.read("B")
+            if tag == 1:
+                length = self.read("H")
+                yield index, self.content[self.position : self.position + length].decode("utf-8", "replace")
+                self.position += length
+            else:
+                self.position += CONSTANT_SIZES[tag]
+            index += 2 if tag in (5, 6) else 1
+        self.position += 6
+        interfaces = self.read("H")
+        self.members = self.position + 2 * interfaces
+
+    def attributes(self) -> Iterator[tuple[str, int]]:
+        """Yield each attribute's name and the position of its length; read on behind the last one."""
+        for _ in range(self.read("H")):
+            name, length_at = self.names[self.read("H")], self.position
+            self.position = length_at + 4 + self.read("I")
+            behind = self.position
+            yield name, length_at
+            self.position = behind
+
+    def code(self, method: str) -> Code:
+        """Find a method's code by its name."""
+        self.position = self.members
+        for _ in range(2):  # the fields, then the methods
+            for _ in range(self.read("H")):
+                self.position += 2
+                name = self.names[self.read("H")]
+                self.position += 2
+                for attribute, length_at in self.attributes():
+                    if name == method and attribute == "Code":
+                        return self._code(length_at)
+        raise ValueError(f"the method {method} was not found")
+
+    def _code(self, attribute: int) -> Code:
+        self.position = attribute + 8
+        length = self.read("I")
+        start = self.position
+        self.position += length
+        handlers = self.read("H")
+        self.position += 8 * handlers
+        frames = dict(self.attributes())["StackMapTable"]
+        return Code(attribute, start, length, frames)
+
+    def switch(self, code: Code) -> Switch:
+        """Find a method's first switch."""
+        position = self.content.index(LOAD_AND_SWITCH, code.start) + 1
+        table = code.start + (position - code.start) // 4 * 4 + 4
+        default, low, high = struct.unpack_from(">iii", self.content, table)
+        entries = {number: table + 12 + 4 * (number - low) for number in range(low, high + 1)}
+        return Switch(position, position + default, entries)
+
+    def target(self, switch: Switch, number: int) -> int:
+        """Return the position a switch leads to."""
+        offset: int = struct.unpack_from(">i", self.content, switch.entries[number])[0]
+        return switch.position + offset
+
+    def lead(self, switch: Switch, number: int, target: int) -> None:
+        """Make a switch lead to another position."""
+        struct.pack_into(">i", self.content, switch.entries[number], target - switch.position)
+
+    def add(self, layout: str, position: int, amount: int) -> None:
+        """Add to the number at a position."""
+        (value,) = struct.unpack_from(">" + layout, self.content, position)
+        struct.pack_into(">" + layout, self.content, position, value + amount)
+
+
+def with_date_keys(content: bytes) -> bytes:
+    """Return the class file with the two methods changed, or as it is where they were changed before."""
+    file = ClassFile(content)
+    switch = file.switch(file.code("isSupportedPartitionKey"))
+    if file.target(switch, DATE) != switch.default:
+        return content
+    file.lead(switch, DATE, file.target(switch, TIMESTAMP))
+
+    code = file.code("getColumnValueForCql")
+    switch = file.switch(code)
+    date, text = file.target(switch, DATE), file.target(switch, TEXT)
+    as_text = file.content[date : date + 10]  # row.getDate(i).toString()
+    quoted = file.content[text + 7 : text + 10]  # CassandraCqlUtils.quoteStringLiteral(...)
+    if not file.content[date + 10 : date + 11] == file.content[text + 10 : text + 11] == RETURN:
+        raise ValueError("the instructions of getColumnValueForCql were not the expected ones")
+    added = as_text + quoted + RETURN
+    end = code.start + code.length
+    # The last frame so far is that of the default; a frame says how far behind the one before it lies.
+    frame = struct.pack(">BH", FRAME_WITH_THE_SAME_VARIABLES, end - switch.default - 1)
+    file.lead(switch, DATE, end)
+
+    behind_frames = code.frames + 4 + struct.unpack_from(">I", file.content, code.frames)[0]
+    file.add("I", code.attribute, len(added) + len(frame))
+    file.add("I", code.start - 4, len(added))
+    file.add("I", code.frames, len(frame))
+    file.add("H", code.frames + 4, 1)
+    file.content[behind_frames:behind_frames] = frame
+    file.content[end:end] = added
+    return bytes(file.content)
+
+
+def change(jar: Path) -> None:
+    """Rewrite the jar with the changed class; the same jar gives the same bytes everywhere."""
+    with zipfile.ZipFile(jar) as old:
+        members = [(info, old.read(info)) for info in old.infolist()]
+    changed = jar.with_suffix(".changed")
+    with zipfile.ZipFile(changed, "w", zipfile.ZIP_STORED) as new:
+        for info, content in members:
+            member = zipfile.ZipInfo(info.filename, info.date_time)
+            new.writestr(member, with_date_keys(content) if info.filename == CLASS_FILE else content)
+    changed.replace(jar)
+
+
+if __name__ == "__main__":
+    change(Path(sys.argv[1]))

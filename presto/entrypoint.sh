@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Prepare Presto (coordinator and worker in one) and become it.
+room=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+source "$room/../common/server.sh"
+
+require MARKET_HOME MARKET_JARS
+load_secrets CASSANDRA_PRESTO_PASSWORD
+java=$(find_java)
+jars=$MARKET_JARS/presto
+
+: "${PRESTO_PORT:=8080}" "${PRESTO_LISTEN:=127.0.0.1}" "${CASSANDRA_HOST:=127.0.0.1}" "${CASSANDRA_PORT:=9042}"
+PRESTO_PLUGINS=$jars/plugin
+run=$MARKET_HOME/run/presto
+mkdir -p "$run/etc/catalog"
+render "$room/config.properties" > "$run/etc/config.properties"
+render "$room/cassandra.properties" > "$run/etc/catalog/cassandra.properties"
+cp "$room/access-control.properties" "$room/log.properties" "$run/etc/"
+
+cd "$run"
+exec "$java" "@$room/jvm.args" -cp "$jars/lib/*" -Dconfig=etc/config.properties -Dlog.levels-file=etc/log.properties \
+    com.facebook.presto.server.PrestoServer

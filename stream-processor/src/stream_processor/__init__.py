@@ -1,0 +1,1 @@
+"""Trades from Kafka into Cassandra: raw rows, five-second bars, running averages."""

@@ -1,0 +1,66 @@
+"""Run the stream processor until it is told to stop or a query fails."""
+
+import logging
+import signal
+import sys
+import threading
+
+from cassandra.cluster import NoHostAvailable
+from confluent_kafka import KafkaException
+
+from common.heartbeat import write_heartbeat
+from common.settings import SettingsError
+from stream_processor.queries import Queries
+from stream_processor.session import start_session
+from stream_processor.settings import StreamProcessorSettings
+
+SERVICE = "stream-processor"
+HEARTBEAT_SECONDS = 1.0
+
+log = logging.getLogger("stream_processor")
+
+
+def main() -> int:
+    """Start the queries and watch them; when one fails the process ends, and is started anew."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
+    logging.getLogger("py4j").setLevel(logging.WARNING)
+    logging.getLogger("cassandra").setLevel(logging.ERROR)
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    try:
+        settings = StreamProcessorSettings.load()
+    except SettingsError as error:
+        log.error("%s", error)
+        return 2
+    write_heartbeat(settings.market_home, SERVICE, ready=False)
+    try:
+        spark = start_session(settings)
+        queries = Queries(settings, spark)
+        running = queries.start()
+    except (OSError, KafkaException, NoHostAvailable) as error:
+        log.error("The stream processor could not start: %s", error)
+        return 1
+    log.info("started %s", ", ".join(query.name for query in running))
+    while not stopped.wait(HEARTBEAT_SECONDS):
+        failed = next((query for query in running if not query.isActive), None)
+        if failed is not None:
+            log.error("The query %s failed: %s", failed.name, failed.exception())
+            return 1
+        write_heartbeat(
+            settings.market_home,
+            SERVICE,
+            ready=all(not query.status["message"].startswith("Initializing") for query in running),
+            trades_stored=queries.counters.trades_stored,
+            dead_lettered=queries.counters.dead_lettered,
+            late=queries.counters.late,
+        )
+    for query in running:
+        query.stop()
+    spark.stop()
+    log.info("stopped")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,137 @@
+"""Bars and running averages as pure functions of trades.
+
+What a trade may update follows from its sale conditions: `schemas/trade_conditions.csv`, combined by AND.
+"""
+
+from collections.abc import Callable
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F  # noqa: N812
+
+from common.schemas import Condition
+
+BAR_SECONDS = 5
+RUNNING_AVERAGE_SECONDS = 15
+STARTS_PER_BAR = RUNNING_AVERAGE_SECONDS // BAR_SECONDS
+
+BAR_SCHEMA = (
+    "symbol string, day date, window_start timestamp, open double, high double, low double, close double, "
+    "volume double, vwap double, trade_count bigint, price_sum double, price_count bigint, value_sum double, "
+    "value_volume double, value_count bigint"
+)
+
+
+def window_start(timestamp: Column) -> Column:
+    """Return the start of the bar that a time falls into."""
+    milliseconds = F.unix_millis(timestamp)
+    return F.timestamp_millis(milliseconds - F.pmod(milliseconds, F.lit(BAR_SECONDS * 1000)))
+
+
+def bars(trades: DataFrame, conditions: tuple[Condition, ...]) -> DataFrame:
+    """Return the bar of every window of `trades`, with BAR_SCHEMA; a repeated trade_id counts once.
+
+    `trades` needs symbol, window_start, trade_timestamp, trade_id, price, volume, trade_conditions.
+    """
+    keys = ["symbol", "window_start", "trade_timestamp", "trade_id"]
+    once = (
+        trades.select(
+            *keys,
+            "price",
+            "volume",
+            _permits(conditions, lambda condition: condition.high_low).alias("has_price"),
+            _permits(conditions, lambda condition: condition.open_close != "no").alias("may_open"),
+            _permits(conditions, lambda condition: condition.open_close == "yes").alias("opens"),
+            _permits(conditions, lambda condition: condition.volume).alias("has_volume"),
+        )
+        .repartition("symbol", "window_start")
+        .groupBy(*keys)
+        .agg(
+            *(
+                F.first(name).alias(name)
+                for name in ("price", "volume", "has_price", "may_open", "opens", "has_volume")
+            )
+        )
+    )
+    order = F.struct("trade_timestamp", "trade_id")
+    price, value = F.col("price"), F.col("price") * F.col("volume")
+    has_value = F.col("has_price") & F.col("has_volume")
+    return (
+        once.groupBy("symbol", "window_start")
+        .agg(
+            F.coalesce(
+                F.min_by("price", F.when(F.col("opens"), order)),
+                F.min_by("price", F.when(F.col("may_open"), order)),
+            ).alias("open"),
+            F.max(F.when(F.col("has_price"), price)).alias("high"),
+            F.min(F.when(F.col("has_price"), price)).alias("low"),
+            F.coalesce(
+                F.max_by("price", F.when(F.col("opens"), order)),
+                F.max_by("price", F.when(F.col("may_open"), order)),
+            ).alias("close"),
+            _sum(F.col("has_volume"), F.col("volume")).alias("volume"),
+            F.count("*").alias("trade_count"),
+            _sum(F.col("has_price"), price).alias("price_sum"),
+            F.count_if("has_price").alias("price_count"),
+            _sum(has_value, value).alias("value_sum"),
+            _sum(has_value, F.col("volume")).alias("value_volume"),
+            F.count_if(has_value).alias("value_count"),
+        )
+        .withColumn("day", F.to_date("window_start"))
+        .withColumn("vwap", _ratio("value_sum", "value_volume"))
+        .select(*(field.split()[0] for field in BAR_SCHEMA.split(", ")))
+    )
+
+
+def running_averages(bars: DataFrame) -> DataFrame:
+    """Return the running averages that the bars marked `changed` touch.
+
+    `bars` has BAR_SCHEMA and `changed`; it must hold every stored bar within ten seconds of a changed one.
+    """
+    starts = F.array(
+        *(
+            F.col("window_start") - F.expr(f"INTERVAL {BAR_SECONDS * back} SECONDS")
+            for back in range(STARTS_PER_BAR)
+        )
+    )
+    return (
+        bars.withColumn("start", F.explode(starts))
+        .groupBy("symbol", F.col("start").alias("window_start"))
+        .agg(
+            F.bool_or("changed").alias("changed"),
+            *(
+                F.sum(name).alias(name)
+                for name in (
+                    "trade_count",
+                    "price_sum",
+                    "price_count",
+                    "value_sum",
+                    "value_volume",
+                    "value_count",
+                )
+            ),
+        )
+        .where("changed")
+        .select(
+            "symbol",
+            F.to_date("window_start").alias("day"),
+            "window_start",
+            _ratio("price_sum", "price_count").alias("average_price"),
+            _ratio("value_sum", "value_volume").alias("vwap"),
+            _ratio("value_sum", "value_count").alias("price_volume"),
+            "trade_count",
+        )
+    )
+
+
+def _permits(conditions: tuple[Condition, ...], permitted: Callable[[Condition], bool]) -> Column:
+    """Return whether none of a trade's conditions forbids an update."""
+    forbidding = [F.lit(condition.code) for condition in conditions if not permitted(condition)]
+    return ~F.coalesce(F.arrays_overlap("trade_conditions", F.array(*forbidding)), F.lit(False))
+
+
+def _sum(included: Column, value: Column) -> Column:
+    return F.coalesce(F.sum(F.when(included, value)), F.lit(0.0))
+
+
+def _ratio(numerator: str, denominator: str) -> Column:
+    return F.when(F.col(denominator) != 0, F.col(numerator) / F.col(denominator))

@@ -1,0 +1,86 @@
+"""How far each query has come, told to Kafka as the offsets of a consumer group."""
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from common.kafka import client_config
+from stream_processor.settings import StreamProcessorSettings
+
+Offsets = dict[tuple[str, int], int]
+
+ANSWER_WITHIN_SECONDS = 30.0
+PAUSE_SECONDS = 0.5
+
+
+def batch_end(checkpoint: Path, batch_id: int) -> Offsets:
+    """Return the offsets at which a batch ends, from the log that Spark writes before it runs the batch.
+
+    The log has a version, the batch's metadata and one line a source: `{topic: {partition: offset}}`.
+    """
+    source = (checkpoint / "offsets" / str(batch_id)).read_text(encoding="utf-8").splitlines()[2]
+    return {
+        (topic, int(partition)): offset
+        for topic, partitions in json.loads(source).items()
+        for partition, offset in partitions.items()
+    }
+
+
+class Progress:
+    """The offsets up to which one query's results are in Cassandra.
+
+    They are committed for a consumer group, so that Kafka's own tools show the lag and `./market replay` can
+    wait for it, and found there again after a restart.
+    """
+
+    def __init__(self, settings: StreamProcessorSettings, query: str) -> None:
+        self._consumer = Consumer(
+            client_config(settings, settings.kafka_username, settings.kafka_stream_processor_password)
+            | {"group.id": f"stream-processor.{query}", "enable.auto.commit": False}
+        )
+        self._reached: Offsets = {}
+        self._moved = threading.Condition()
+
+    def restore(self, topic: str) -> None:
+        """Read the committed offsets of a topic; raise KafkaException when Kafka does not answer in time."""
+        partitions = self._consumer.list_topics(topic, timeout=ANSWER_WITHIN_SECONDS).topics[topic].partitions
+        places = [TopicPartition(topic, partition) for partition in partitions]
+        committed = _retried(lambda: self._consumer.committed(places, timeout=ANSWER_WITHIN_SECONDS))
+        with self._moved:
+            self._reached = {(p.topic, p.partition): p.offset for p in committed if p.offset >= 0}
+
+    def commit(self, offsets: Offsets) -> None:
+        """Tell Kafka that everything before `offsets` is stored."""
+        places = [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
+        _retried(lambda: self._consumer.commit(offsets=places, asynchronous=False))
+        with self._moved:
+            self._reached = self._reached | offsets
+            self._moved.notify_all()
+
+    def wait_for(self, offsets: Offsets, seconds: float) -> bool:
+        """Wait until everything before `offsets` is stored; return whether it is."""
+        with self._moved:
+            return self._moved.wait_for(lambda: self._covers(offsets), timeout=seconds)
+
+    def _covers(self, offsets: Offsets) -> bool:
+        return all(self._reached.get(partition, 0) >= offset for partition, offset in offsets.items())
+
+
+def _retried(call: Callable[[], list[TopicPartition]]) -> list[TopicPartition]:
+    """Repeat a call while the group has no coordinator, as just after Kafka's start."""
+    deadline = time.monotonic() + ANSWER_WITHIN_SECONDS
+    while True:
+        try:
+            partitions = call()
+            error = next((partition.error for partition in partitions if partition.error is not None), None)
+            if error is None:
+                return partitions
+            raise KafkaException(error)
+        except KafkaException:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(PAUSE_SECONDS)

@@ -1,0 +1,234 @@
+"""The three streaming queries: raw trades, bars with running averages, and the feed's events."""
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import DataFrame, Observation, SparkSession
+from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql.avro.functions import from_avro
+from pyspark.sql.streaming import StreamingQuery
+
+from common.cassandra import KEYSPACE
+from common.identity import journal_source
+from common.schemas import events_schema, trade_conditions, trades_schemas
+from stream_processor.bars import (
+    BAR_SCHEMA,
+    BAR_SECONDS,
+    STARTS_PER_BAR,
+    bars,
+    running_averages,
+    window_start,
+)
+from stream_processor.messages import TRADE_COLUMNS, dead_letters, read_trades
+from stream_processor.offsets import Progress, batch_end
+from stream_processor.session import kafka_options
+from stream_processor.settings import StreamProcessorSettings
+from stream_processor.store import STORED_TRADE_SCHEMA, Seen, Store, Window, open_session, stored_trades
+
+TRADES_TRIGGER = "1 second"
+BARS_TRIGGER = f"{BAR_SECONDS} seconds"
+EVENTS_TRIGGER = "5 seconds"
+LATE_AFTER = timedelta(minutes=1)
+STORED_WITHIN_SECONDS = 300.0
+
+
+@dataclass
+class Counters:
+    """What the process has counted since it started."""
+
+    trades_stored: int = 0
+    dead_lettered: int = 0
+    late: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, **counts: int) -> None:
+        """Raise counters; the queries run in threads of their own."""
+        with self.lock:
+            for name, count in counts.items():
+                setattr(self, name, getattr(self, name) + count)
+
+
+class Queries:
+    """Starts the queries and holds what they share."""
+
+    def __init__(self, settings: StreamProcessorSettings, spark: SparkSession) -> None:
+        self._settings = settings
+        self._spark = spark
+        self.counters = Counters()
+        self._store = Store(open_session(settings))
+        self._trades_progress = Progress(settings, "trades")
+        self._trades_progress.restore(settings.kafka_topic_name)
+        self._bars_progress = Progress(settings, "bars")
+        self._conditions = trade_conditions()
+
+    def start(self) -> list[StreamingQuery]:
+        """Start all queries."""
+        topic = self._settings.kafka_topic_name
+        trades = read_trades(self._read(topic), trades_schemas())
+        good = trades.where("reason IS NULL").withColumn(
+            "window_start", window_start(F.col("trade_timestamp"))
+        )
+        return [
+            self._run("trades", trades, TRADES_TRIGGER, self._write_trades),
+            self._run("bars", good, BARS_TRIGGER, self._write_bars),
+            self._run(
+                "events",
+                _read_events(self._read(self._settings.events_topic)),
+                EVENTS_TRIGGER,
+                self._write_events,
+            ),
+        ]
+
+    def _read(self, topic: str) -> DataFrame:
+        return (
+            self._spark.readStream.format("kafka")
+            .options(**kafka_options(self._settings))
+            .option("subscribe", topic)
+            .option("startingOffsets", "earliest")
+            .option("includeHeaders", True)
+            .option("failOnDataLoss", False)
+            .option("maxOffsetsPerTrigger", self._settings.spark_max_messages_per_batch)
+            .load()
+        )
+
+    def _run(
+        self, name: str, frame: DataFrame, trigger: str, write: Callable[[DataFrame, int], None]
+    ) -> StreamingQuery:
+        return (
+            frame.writeStream.queryName(name)
+            .foreachBatch(write)
+            .trigger(processingTime=trigger)
+            .option("checkpointLocation", str(self._checkpoint(name)))
+            .start()
+        )
+
+    def _checkpoint(self, name: str) -> Path:
+        return self._settings.checkpoints / name
+
+    def _write_trades(self, trades: DataFrame, batch_id: int) -> None:
+        counts = Observation()
+        observed = trades.observe(
+            counts, F.count_if(F.col("reason").isNull()).alias("stored"), F.count("reason").alias("refused")
+        )
+        _append(observed.where("reason IS NULL").select(*TRADE_COLUMNS), "trades")
+        stored, refused = counts.get["stored"], counts.get["refused"]
+        if refused:
+            dead_letters(trades).write.format("kafka").options(**kafka_options(self._settings)).option(
+                "topic", self._settings.dead_letter_topic
+            ).save()
+        self.counters.add(trades_stored=stored, dead_lettered=refused)
+        self._trades_progress.commit(batch_end(self._checkpoint("trades"), batch_id))
+
+    def _write_bars(self, trades: DataFrame, batch_id: int) -> None:
+        end = batch_end(self._checkpoint("bars"), batch_id)
+        if not self._trades_progress.wait_for(end, STORED_WITHIN_SECONDS):
+            raise TimeoutError(
+                f"The trades of batch {batch_id} were not stored within {STORED_WITHIN_SECONDS:.0f} s."
+            )
+        trades.persist()
+        try:
+            touched = _touched(trades)
+            if touched:
+                self._update_bars(trades, {window: row["trades"] for window, row in touched.items()})
+                self._store.note_symbols(_seen(touched))
+        finally:
+            trades.unpersist()
+        self._bars_progress.commit(end)
+
+    def _update_bars(self, trades: DataFrame, touched: dict[Window, int]) -> None:
+        """Write the bars of the windows that a batch touches, and the running averages over them.
+
+        A window without a bar has no trades but the batch's: every earlier batch wrote the bars of its own.
+        The trades of the others are read back.
+        """
+        reach = timedelta(seconds=BAR_SECONDS * (STARTS_PER_BAR - 1))
+        step = timedelta(seconds=BAR_SECONDS)
+        around = {
+            Window(symbol, start - reach + step * offset)
+            for symbol, start in touched
+            for offset in range(2 * STARTS_PER_BAR - 1)
+        }
+        stored = self._store.bars(around)
+        known = [window for window in stored if window in touched]
+        neighbours = [row for window, row in stored.items() if window not in touched]
+
+        columns = [name.split()[0] for name in STORED_TRADE_SCHEMA.split(", ")]
+        of_windows = trades.select(*columns)
+        if known:
+            of_windows = of_windows.unionByName(stored_trades(self._spark, known))
+        changed = bars(of_windows, self._conditions).persist()
+        try:
+            _append(changed, "bars_5s")
+            all_bars = changed.withColumn("changed", F.lit(True)).unionByName(
+                self._spark.createDataFrame(neighbours, BAR_SCHEMA).withColumn("changed", F.lit(False))
+            )
+            _append(running_averages(all_bars), "running_averages_15s")
+        finally:
+            changed.unpersist()
+        limit = datetime.now(UTC) - LATE_AFTER
+        self.counters.add(late=sum(touched[window] for window in known if window.start + step < limit))
+
+    def _write_events(self, events: DataFrame, batch_id: int) -> None:
+        _append(events, "feed_events")
+
+
+def _append(frame: DataFrame, table: str) -> None:
+    frame.write.format("org.apache.spark.sql.cassandra").options(keyspace=KEYSPACE, table=table).mode(
+        "append"
+    ).save()
+
+
+def _read_events(messages: DataFrame) -> DataFrame:
+    event = from_avro("value", events_schema().text, {"mode": "PERMISSIVE"}).alias("event")
+    return (
+        messages.select(event)
+        .where("event.at IS NOT NULL AND event.session IS NOT NULL")
+        .withColumn("at", F.timestamp_millis("event.at"))
+        .select(
+            F.to_date("at").alias("day"),
+            "at",
+            "event.session",
+            "event.kind",
+            "event.detail",
+            "event.gap_seconds",
+        )
+    )
+
+
+def _touched(trades: DataFrame) -> dict[Window, Any]:
+    """Return the windows of a batch with their number of trades, span of time and newest trade id."""
+    rows = (
+        trades.groupBy("symbol", F.unix_millis("window_start").alias("start"))
+        .agg(
+            F.count("*").alias("trades"),
+            F.unix_millis(F.min("trade_timestamp")).alias("first"),
+            F.unix_millis(F.max("trade_timestamp")).alias("last"),
+            F.max("trade_id").alias("newest"),
+        )
+        .collect()
+    )
+    return {Window(row["symbol"], _utc(row["start"])): row for row in rows}
+
+
+def _seen(touched: dict[Window, Any]) -> list[Seen]:
+    rows = defaultdict(list)
+    for window, row in touched.items():
+        rows[window.symbol].append(row)
+    return [
+        Seen(
+            symbol,
+            _utc(min(row["first"] for row in group)),
+            _utc(max(row["last"] for row in group)),
+            journal_source(max(row["newest"] for row in group).partition(":")[0]),
+        )
+        for symbol, group in rows.items()
+    ]
+
+
+def _utc(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=milliseconds)

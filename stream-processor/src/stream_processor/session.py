@@ -1,0 +1,71 @@
+"""The Spark session, and how it logs in to Kafka and Cassandra."""
+
+import os
+import sys
+
+from pyspark.sql import SparkSession
+
+from common.settings import ROOT
+from stream_processor.settings import StreamProcessorSettings
+
+
+def start_session(settings: StreamProcessorSettings) -> SparkSession:
+    """Start Spark; no password is among its launch arguments, which every user of the machine can read."""
+    jars = sorted(str(jar) for jar in (settings.market_jars / "spark").glob("*.jar"))
+    if not jars:
+        raise FileNotFoundError(f"There are no Spark jars in {settings.market_jars / 'spark'}.")
+    os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
+    os.environ.setdefault("SPARK_LOCAL_IP", settings.spark_driver_host)
+    spark = (
+        SparkSession.builder.appName("stream-processor")
+        .master(settings.spark_master)
+        .config("spark.jars", ",".join(jars))
+        .config("spark.driver.memory", settings.spark_driver_memory)
+        .config("spark.driver.host", settings.spark_driver_host)
+        .config("spark.driver.bindAddress", settings.spark_driver_host)
+        .config(
+            "spark.driver.extraJavaOptions",
+            f"-Duser.timezone=UTC -Dlog4j2.configurationFile={LOG_CONFIGURATION}",
+        )
+        .config("spark.executor.extraJavaOptions", "-Duser.timezone=UTC")
+        .config("spark.ui.port", settings.spark_ui_port)
+        .config("spark.ui.showConsoleProgress", False)
+        .config("spark.ui.retainedJobs", 50)
+        .config("spark.ui.retainedStages", 50)
+        .config("spark.sql.ui.retainedExecutions", 20)
+        .config("spark.sql.session.timeZone", "UTC")
+        .config("spark.sql.shuffle.partitions", 2)
+        .config("spark.sql.adaptive.enabled", False)
+        .config("spark.sql.streaming.minBatchesToRetain", 20)
+        .config("spark.sql.streaming.metricsEnabled", False)
+        .config("spark.cassandra.connection.host", settings.cassandra_host)
+        .config("spark.cassandra.connection.port", settings.cassandra_port)
+        .config("spark.cassandra.output.consistency.level", "LOCAL_QUORUM")
+        .config("spark.cassandra.output.ignoreNulls", True)
+        .config("spark.cassandra.output.batch.size.bytes", 16384)
+        .config("spark.cassandra.output.concurrent.writes", 16)
+        .config("spark.cleaner.periodicGC.interval", "10min")
+        .getOrCreate()
+    )
+    spark.conf.set("spark.cassandra.auth.username", settings.cassandra_username)
+    spark.conf.set(
+        "spark.cassandra.auth.password", settings.cassandra_stream_processor_password.get_secret_value()
+    )
+    return spark
+
+
+LOG_CONFIGURATION = ROOT / "stream-processor" / "log4j2.properties"
+
+
+def kafka_options(settings: StreamProcessorSettings) -> dict[str, str]:
+    """Return the options with which Spark's Kafka source and sink log in."""
+    password = settings.kafka_stream_processor_password.get_secret_value()
+    return {
+        "kafka.bootstrap.servers": settings.bootstrap_servers,
+        "kafka.security.protocol": "SASL_PLAINTEXT",
+        "kafka.sasl.mechanism": "SCRAM-SHA-512",
+        "kafka.sasl.jaas.config": (
+            "org.apache.kafka.common.security.scram.ScramLoginModule required "
+            f'username="{settings.kafka_username}" password="{password}";'
+        ),
+    }

@@ -1,0 +1,29 @@
+"""The stream processor's settings."""
+
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import Field, SecretStr
+
+from common.settings import CassandraSettings, KafkaSettings
+
+
+class StreamProcessorSettings(KafkaSettings, CassandraSettings):
+    """Where to read, where to write, and how much at once."""
+
+    kafka_username: ClassVar[str] = "stream-processor"
+    kafka_stream_processor_password: SecretStr
+    cassandra_username: ClassVar[str] = "stream_processor"
+    cassandra_stream_processor_password: SecretStr
+    spark_master: str = "local[*]"
+    spark_driver_memory: str = Field(default="768m", pattern=r"^\d+[kmg]$")
+    spark_driver_host: str = "127.0.0.1"
+    spark_ui_port: int = Field(default=4040, ge=1, le=65535)
+    market_jars: Path
+    spark_checkpoints: Path | None = None
+    spark_max_messages_per_batch: int = Field(default=20_000, ge=1)
+
+    @property
+    def checkpoints(self) -> Path:
+        """Return the folder of the checkpoints; with several machines it must be shared by them."""
+        return self.spark_checkpoints or self.market_home / "data" / "stream-processor" / "checkpoints"

@@ -1,0 +1,187 @@
+"""What the stream processor reads back from Cassandra, and the list of symbols."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, NamedTuple, TypeVar
+
+import pyarrow as pa
+from cassandra.cluster import Session
+from cassandra.concurrent import execute_concurrent, execute_concurrent_with_args
+from pyspark.sql import DataFrame, SparkSession
+
+from common.cassandra import connect
+from common.identity import Source
+from common.symbols import SYMBOLS_BUCKET, asset_class, calendar
+from stream_processor.bars import BAR_SCHEMA, BAR_SECONDS
+from stream_processor.settings import StreamProcessorSettings
+
+Item = TypeVar("Item")
+
+KEYS_PER_QUERY = 100
+CONCURRENT_QUERIES = 32
+WINDOWS_PER_TASK = 500
+
+STORED_TRADE_SCHEMA = (
+    "symbol string, window_start timestamp, trade_timestamp timestamp, trade_id string, "
+    "price double, volume double, trade_conditions array<string>"
+)
+_ARROW_TRADES = pa.schema(
+    [
+        ("symbol", pa.string()),
+        ("window_start", pa.timestamp("us", "UTC")),
+        ("trade_timestamp", pa.timestamp("us", "UTC")),
+        ("trade_id", pa.string()),
+        ("price", pa.float64()),
+        ("volume", pa.float64()),
+        ("trade_conditions", pa.list_(pa.string())),
+    ]
+)
+
+
+class Window(NamedTuple):
+    """One bar's place: its symbol and its start (aware, UTC)."""
+
+    symbol: str
+    start: datetime
+
+
+class Seen(NamedTuple):
+    """What a batch tells of a symbol: its first and last trade's time and the source of its last receipt."""
+
+    symbol: str
+    first: datetime
+    last: datetime
+    source: Source
+
+
+def open_session(settings: StreamProcessorSettings) -> Session:
+    """Log in to Cassandra as the stream processor."""
+    return connect(settings, settings.cassandra_username, settings.cassandra_stream_processor_password)
+
+
+class Store:
+    """Reads of bars, and the upkeep of the list of symbols, over one session."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        columns = ", ".join(field.split()[0] for field in BAR_SCHEMA.split(", "))
+        self._select_bars = session.prepare(
+            f"SELECT {columns} FROM bars_5s WHERE symbol = ? AND day = ? AND window_start IN ?"  # noqa: S608
+        )
+        self._insert_symbol = session.prepare(
+            "INSERT INTO symbols (bucket, symbol, asset_class, source, calendar, first_seen, last_seen) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)"
+        )
+        self._seen = {
+            row.symbol: Seen(
+                row.symbol, row.first_seen.replace(tzinfo=UTC), row.last_seen.replace(tzinfo=UTC), row.source
+            )
+            for row in session.execute(
+                "SELECT symbol, first_seen, last_seen, source FROM symbols WHERE bucket = %s",
+                [SYMBOLS_BUCKET],
+            )
+        }
+
+    def bars(self, windows: Iterable[Window]) -> dict[Window, tuple[Any, ...]]:
+        """Return the stored bars of `windows`, as rows of BAR_SCHEMA; windows without a bar are left out."""
+        starts: dict[tuple[str, date], list[datetime]] = defaultdict(list)
+        for window in windows:
+            starts[window.symbol, window.start.date()].append(window.start)
+        arguments = [
+            (symbol, day, chunk)
+            for (symbol, day), all_starts in starts.items()
+            for chunk in _chunks(all_starts)
+        ]
+        found: dict[Window, tuple[Any, ...]] = {}
+        for _, rows in execute_concurrent_with_args(
+            self._session,
+            self._select_bars,
+            arguments,
+            concurrency=CONCURRENT_QUERIES,
+            raise_on_first_error=True,
+        ):
+            for row in rows:
+                start = row.window_start.replace(tzinfo=UTC)
+                found[Window(row.symbol, start)] = row._replace(day=row.day.date(), window_start=start)
+        return found
+
+    def note_symbols(self, batch: Iterable[Seen]) -> None:
+        """Widen each symbol's span of time and remember its latest source."""
+        statements = []
+        for seen in batch:
+            known = self._seen.get(seen.symbol, seen)
+            wider = seen._replace(first=min(seen.first, known.first), last=max(seen.last, known.last))
+            self._seen[seen.symbol] = wider
+            values = (
+                SYMBOLS_BUCKET,
+                wider.symbol,
+                asset_class(wider.symbol),
+                wider.source,
+                calendar(wider.symbol, wider.source),
+                wider.first,
+                wider.last,
+            )
+            statements.append((self._insert_symbol, values))
+        execute_concurrent(
+            self._session, statements, concurrency=CONCURRENT_QUERIES, raise_on_first_error=True
+        )
+
+
+def stored_trades(spark: SparkSession, windows: list[Window]) -> DataFrame:
+    """Return the stored trades of `windows`, with STORED_TRADE_SCHEMA; Spark's workers read them."""
+    frame = spark.createDataFrame(
+        [tuple(window) for window in windows], "symbol string, window_start timestamp"
+    )
+    tasks = min(-(-len(windows) // WINDOWS_PER_TASK), spark.sparkContext.defaultParallelism)
+    return frame.coalesce(tasks).mapInArrow(_read_trades, STORED_TRADE_SCHEMA)
+
+
+def _chunks(items: list[Item]) -> Iterator[list[Item]]:
+    return (items[at : at + KEYS_PER_QUERY] for at in range(0, len(items), KEYS_PER_QUERY))
+
+
+_worker_session: list[Session] = []
+
+
+def _read_trades(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    if not _worker_session:
+        _worker_session.append(open_session(StreamProcessorSettings.load()))
+    session = _worker_session[0]
+    select = session.prepare(
+        "SELECT trade_timestamp, trade_id, price, volume, trade_conditions FROM trades "
+        "WHERE symbol = ? AND hour = ? AND trade_timestamp >= ? AND trade_timestamp < ?"
+    )
+    for batch in batches:
+        windows = [Window(row["symbol"], row["window_start"]) for row in batch.to_pylist()]
+        for chunk in _chunks(windows):
+            arguments = [
+                (
+                    symbol,
+                    start.replace(minute=0, second=0, microsecond=0),
+                    start,
+                    start + timedelta(seconds=BAR_SECONDS),
+                )
+                for symbol, start in chunk
+            ]
+            results = execute_concurrent_with_args(
+                session, select, arguments, concurrency=CONCURRENT_QUERIES, raise_on_first_error=True
+            )
+            rows = [
+                (
+                    symbol,
+                    start,
+                    row.trade_timestamp,
+                    row.trade_id,
+                    row.price,
+                    row.volume,
+                    row.trade_conditions,
+                )
+                for (symbol, start), (_, stored) in zip(chunk, results, strict=True)
+                for row in stored
+            ]
+            columns = zip(*rows, strict=True) if rows else ([] for _ in _ARROW_TRADES)
+            yield pa.record_batch(
+                [pa.array(column, field.type) for field, column in zip(_ARROW_TRADES, columns, strict=True)],
+                schema=_ARROW_TRADES,
+            )

@@ -1,0 +1,284 @@
+"""The pages' charts, as pure functions of what they show."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from common.gbm import Model
+from streamlit_pages.candles import Bars, Counts, Floats, Times, broken, longest_silence
+from streamlit_pages.simulation import Simulation
+from streamlit_pages.store import Distribution, Forecast, Gap, plain
+
+UP, DOWN = "#26a69a", "#ef5350"
+VWAP = "#ffb74d"
+STORED, STORED_WIDE, STORED_NARROW = "#64b5f6", "rgba(100, 181, 246, 0.16)", "rgba(100, 181, 246, 0.26)"
+PLAYED, PLAYED_FAINT = "#f06292", "rgba(240, 98, 146, 0.18)"
+ACTUAL = "#eceff1"
+GAP = "rgba(255, 183, 77, 0.18)"
+MUTED = "#90a4ae"
+
+_PRICE = ",.8~g"
+_FUTURE_SHARE = 0.4
+_FAN_ROOM = 0.9
+_LABEL_ROOM = 1.15
+
+
+def candles_figure(
+    candles: Bars,
+    vwap: Floats,
+    *,
+    seconds: int,
+    forecast: Forecast | None,
+    gaps: Sequence[Gap],
+    view: str,
+) -> go.Figure:
+    """Draw candles of `seconds` with volume and VWAP, and ahead of them the forecast's fan.
+
+    A visitor's zoom stays as long as `view` stays the same.
+    """
+    figure = make_subplots(rows=2, shared_xaxes=True, row_heights=[0.8, 0.2], vertical_spacing=0.02)
+    first, last = candles.start[0], candles.start[-1] + np.timedelta64(seconds, "s")
+    end = last + (last - first) * 0.03
+    low, high = float(np.nanmin(candles.low)), float(np.nanmax(candles.high))
+    reach = (low, high)
+    if forecast is not None:
+        end = max(end, min(forecast.target_time[-1], last + (last - first) * _FUTURE_SHARE))
+        times, quantiles = _from_spot(forecast, forecast.target_time, forecast.quantiles)
+        shown = (times >= first) & (times <= end)
+        if shown.any():
+            _add_fan(figure, times[shown], quantiles[shown])
+            reach = (min(low, quantiles[shown, 0].min()), max(high, quantiles[shown, -1].max()))
+        if plain(forecast.forecast_time) >= first:
+            _add_moment(figure, forecast.forecast_time, row=1, col=1)
+    average_times, averages = broken(candles.start, vwap, longest_silence(seconds))
+    figure.add_scatter(
+        x=average_times,
+        y=averages,
+        name="VWAP",
+        mode="lines",
+        line={"color": VWAP, "width": 1.5},
+        hovertemplate="%{y}",
+        zorder=1,
+    )
+    figure.add_candlestick(
+        x=candles.start,
+        open=candles.open,
+        high=candles.high,
+        low=candles.low,
+        close=candles.close,
+        name="Price",
+        increasing={"line": {"color": UP, "width": 1}, "fillcolor": UP},
+        decreasing={"line": {"color": DOWN, "width": 1}, "fillcolor": DOWN},
+        showlegend=False,
+        zorder=2,
+    )
+    figure.add_bar(
+        x=candles.start,
+        y=candles.volume,
+        name="Volume",
+        marker={"color": np.where(candles.close >= candles.open, UP, DOWN), "opacity": 0.6, "line_width": 0},
+        showlegend=False,
+        hovertemplate="%{y:,.6~g}",
+        row=2,
+        col=1,
+    )
+    for gap in gaps:
+        figure.add_vrect(
+            x0=plain(gap.start),
+            x1=plain(gap.end),
+            fillcolor=GAP,
+            line_width=0,
+            layer="below",
+            annotation={"text": "feed gap", "font": {"size": 11, "color": VWAP}},
+            annotation_position="bottom right",
+            row=1,
+            col=1,
+        )
+    figure.update_xaxes(
+        range=[first, end], rangeslider_visible=False, showspikes=True, spikethickness=1, spikedash="dot"
+    )
+    figure.update_yaxes(side="right", range=_price_range(low, high, *reach), tickformat=_PRICE, row=1, col=1)
+    figure.update_yaxes(side="right", nticks=3, tickformat=".3~s", showgrid=False, row=2, col=1)
+    return _finish(figure, 520, view, hovermode="x unified", bargap=0.15)
+
+
+def fan_figure(
+    forecast: Forecast, times: Times, prices: Floats, played: Simulation | None, view: str
+) -> go.Figure:
+    """Draw a forecast's fan against what came (`prices` at `times`), and over it another simulation's."""
+    figure = go.Figure()
+    _add_fan(figure, *_from_spot(forecast, forecast.target_time, forecast.quantiles))
+    if played is not None:
+        _add_played(figure, forecast, played)
+    if len(times):
+        figure.add_scatter(x=times, y=prices, name="actual", mode="lines", line={"color": ACTUAL, "width": 2})
+    _add_moment(figure, forecast.forecast_time)
+    figure.update_yaxes(side="right", tickformat=_PRICE)
+    return _finish(figure, 430, view, hovermode="x unified")
+
+
+def distribution_figure(
+    stored: Distribution, model: Model, forecast: Forecast, played: Simulation | None, view: str
+) -> go.Figure:
+    """Draw the histogram and the closed form of a forecast's terminal price, and another simulation's."""
+    figure = go.Figure()
+    top = _add_distribution(figure, stored, model, forecast.horizon, color=STORED, suffix="")
+    if played is not None:
+        peak = _add_distribution(
+            figure, played.distribution, played.model, played.horizon, color=PLAYED, suffix=", yours"
+        )
+        top = max(top, peak)
+    _add_price(figure, forecast.spot, "spot", MUTED)
+    if np.isfinite(forecast.actual[-1]):
+        _add_price(figure, float(forecast.actual[-1]), "actual", ACTUAL)
+    figure.update_xaxes(tickformat=_PRICE)
+    figure.update_yaxes(showticklabels=False, title="density", range=[0, top * _LABEL_ROOM])
+    return _finish(figure, 380, view, barmode="overlay", bargap=0, hovermode="x")
+
+
+def pit_figure(counts: Counts) -> go.Figure:
+    """Draw where outcomes fell in their forecasts, in equal bins from 0 to 1; good forecasts make it flat."""
+    bins = len(counts)
+    figure = go.Figure()
+    figure.add_bar(
+        x=(np.arange(bins) + 0.5) / bins,
+        y=counts,
+        width=1 / bins,
+        name="forecasts",
+        marker={"color": STORED, "opacity": 0.6},
+    )
+    figure.add_hline(
+        y=float(counts.sum()) / bins,
+        line={"color": MUTED, "dash": "dash", "width": 1},
+        annotation={"text": "even", "font": {"size": 11, "color": MUTED}},
+        annotation_position="top right",
+    )
+    figure.update_xaxes(title="where the outcome fell in the forecast", tickformat=".0%", range=[0, 1])
+    figure.update_yaxes(title="forecasts", rangemode="tozero")
+    return _finish(figure, 260, "pit", showlegend=False, bargap=0.05)
+
+
+def _price_range(low: float, high: float, lowest: float, highest: float) -> list[float]:
+    """Leave room for a fan from `lowest` to `highest`, but never so much that candles lose their shape."""
+    room = (high - low or high * 0.001) * _FAN_ROOM
+    bottom, top = max(lowest, low - room), min(highest, high + room)
+    margin = (top - bottom) * 0.04
+    return [bottom - margin, top + margin]
+
+
+def _from_spot(forecast: Forecast, targets: Times, quantiles: Floats) -> tuple[Times, Floats]:
+    """Let a fan begin at the spot, where every quantile is the same."""
+    start, spot = plain(forecast.forecast_time), np.full((1, quantiles.shape[1]), forecast.spot)
+    return np.concatenate([[start], targets]), np.concatenate([spot, quantiles])
+
+
+def _add_fan(figure: go.Figure, times: Times, quantiles: Floats) -> None:
+    for low, high, name, color in ((0, 4, "5 % to 95 %", STORED_WIDE), (1, 3, "25 % to 75 %", STORED_NARROW)):
+        for column in (high, low):
+            lower = column == low
+            figure.add_scatter(
+                x=times,
+                y=quantiles[:, column],
+                name=name,
+                legendgroup=name,
+                showlegend=lower,
+                mode="lines",
+                line={"width": 0},
+                fill="tonexty" if lower else None,
+                fillcolor=color,
+                hoverinfo="skip",
+            )
+    figure.add_scatter(
+        x=times,
+        y=quantiles[:, 2],
+        name="median",
+        mode="lines",
+        line={"color": STORED, "width": 2},
+        hovertemplate="%{y}",
+    )
+
+
+def _add_played(figure: go.Figure, forecast: Forecast, played: Simulation) -> None:
+    # One trace for all paths, with a break after each.
+    breaks = np.full((len(played.paths), 1), np.nan)
+    figure.add_scatter(
+        x=np.tile(np.append(played.target_time, played.target_time[-1]), len(played.paths)),
+        y=np.hstack([played.paths, breaks]).ravel(),
+        name=f"{len(played.paths)} paths",
+        mode="lines",
+        line={"color": PLAYED_FAINT, "width": 1},
+        hoverinfo="skip",
+        showlegend=False,
+    )
+    times, quantiles = _from_spot(forecast, played.target_time, played.forecast.quantiles)
+    for column, name in ((4, "5 % to 95 %, yours"), (0, None), (2, "median, yours")):
+        figure.add_scatter(
+            x=times,
+            y=quantiles[:, column],
+            name=name,
+            mode="lines",
+            line={"color": PLAYED, "width": 2, "dash": "solid" if column == 2 else "dot"},
+            showlegend=name is not None,
+            hoverinfo="skip" if name is None else None,
+        )
+
+
+def _add_distribution(
+    figure: go.Figure, histogram: Distribution, model: Model, horizon: float, *, color: str, suffix: str
+) -> float:
+    """Add a histogram under its model's density; return how high they reach."""
+    prices = np.linspace(histogram.low[0], histogram.high[-1], 201)
+    density = model.density(prices, horizon)
+    figure.add_bar(
+        x=(histogram.low + histogram.high) / 2,
+        y=histogram.density,
+        width=histogram.high - histogram.low,
+        name=f"simulated{suffix}",
+        marker={"color": color, "opacity": 0.35, "line_width": 0},
+        customdata=histogram.count,
+        hovertemplate="%{customdata:,} paths",
+    )
+    figure.add_scatter(
+        x=prices,
+        y=density,
+        name=f"closed form{suffix}",
+        mode="lines",
+        line={"color": color, "width": 2},
+        hoverinfo="skip",
+    )
+    return float(max(density.max(), histogram.density.max()))
+
+
+def _add_price(figure: go.Figure, price: float, text: str, color: str) -> None:
+    figure.add_vline(
+        x=price,
+        line={"color": color, "width": 1.5, "dash": "dash"},
+        annotation={"text": text, "font": {"color": color}},
+        annotation_position="top right",
+    )
+
+
+def _add_moment(figure: go.Figure, forecast_time: datetime, **place: int) -> None:
+    figure.add_vline(
+        x=forecast_time.timestamp() * 1000,
+        line={"color": MUTED, "width": 1, "dash": "dash"},
+        annotation={"text": "forecast", "font": {"size": 11, "color": MUTED}},
+        annotation_position="top left",
+        **place,
+    )
+
+
+def _finish(figure: go.Figure, height: int, view: str, **layout: Any) -> go.Figure:
+    figure.update_layout(
+        height=height,
+        margin={"l": 8, "r": 8, "t": 28, "b": 8},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 1, "xanchor": "right"},
+        uirevision=view,
+        dragmode="zoom",
+        **layout,
+    )
+    return figure

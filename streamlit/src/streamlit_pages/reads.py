@@ -1,0 +1,102 @@
+"""The store behind a short memory, shared by every visitor, so that many open pages cost what one does."""
+
+import logging
+from datetime import UTC, datetime, timedelta
+
+import streamlit as st
+from cassandra import DriverException
+from cassandra.cluster import NoHostAvailable
+
+from common.cassandra import connect
+from common.settings import SettingsError
+from streamlit_pages.candles import Bars, join
+from streamlit_pages.settings import StreamlitSettings
+from streamlit_pages.store import (
+    Distribution,
+    Forecast,
+    Gap,
+    Parameters,
+    Score,
+    Store,
+    StoreAwayError,
+    Symbol,
+)
+
+ROLE = "streamlit"
+FORECAST_DAYS = 7
+
+logging.getLogger("cassandra").setLevel(logging.ERROR)
+
+
+@st.cache_data(ttl=3, show_spinner=False)
+def symbols() -> tuple[Symbol, ...]:
+    """Return every symbol, stocks first."""
+    return _store().symbols()
+
+
+def bars(symbol: str, start: datetime, last: datetime) -> Bars:
+    """Return the bars from the hour of `start` on; those before the hour of `last` are remembered longer."""
+    first, hour = _hour(start), _hour(last)
+    recent = _recent_bars(symbol, hour)
+    return join([_settled_bars(symbol, first, hour), recent]) if first < hour else recent
+
+
+@st.cache_data(ttl=10, show_spinner=False)
+def parameters(symbol: str) -> tuple[Parameters, ...]:
+    """Return what is known of the forecasts of the last FORECAST_DAYS, newest first."""
+    return _store().parameters(symbol, *_last_days())
+
+
+@st.cache_data(ttl=10, max_entries=64, show_spinner=False)
+def forecast(symbol: str, forecast_time: datetime) -> Forecast | None:
+    """Return a forecast's prices."""
+    return _store().forecast(symbol, forecast_time)
+
+
+@st.cache_data(ttl=60, max_entries=64, show_spinner=False)
+def distribution(symbol: str, forecast_time: datetime) -> Distribution:
+    """Return the histogram of a forecast's terminal price."""
+    return _store().distribution(symbol, forecast_time)
+
+
+@st.cache_data(ttl=30, max_entries=64, show_spinner=False)
+def scores(symbol: str) -> tuple[Score, ...]:
+    """Return the scores of the forecasts of the last FORECAST_DAYS, oldest first."""
+    return _store().scores(symbol, *_last_days())
+
+
+@st.cache_data(ttl=5, max_entries=64, show_spinner=False)
+def gaps(start: datetime, end: datetime) -> tuple[Gap, ...]:
+    """Return the feed's gaps that ended in [start, end)."""
+    return _store().gaps(start, end)
+
+
+@st.cache_data(ttl=60, max_entries=64, show_spinner=False)
+def _settled_bars(symbol: str, start: datetime, end: datetime) -> Bars:
+    return _store().bars(symbol, start, end)
+
+
+@st.cache_data(ttl=2, max_entries=64, show_spinner=False)
+def _recent_bars(symbol: str, start: datetime) -> Bars:
+    return _store().bars(symbol, start, start + timedelta(hours=2))
+
+
+@st.cache_resource(show_spinner=False)
+def _store() -> Store:
+    """Connect once; a failed attempt is not remembered, so the next read tries again."""
+    try:
+        settings = StreamlitSettings.load()
+        return Store(connect(settings, ROLE, settings.cassandra_streamlit_password))
+    except SettingsError as error:
+        raise StoreAwayError(str(error)) from error
+    except (DriverException, NoHostAvailable) as error:
+        raise StoreAwayError("Cassandra does not answer.") from error
+
+
+def _hour(moment: datetime) -> datetime:
+    return moment.replace(minute=0, second=0, microsecond=0)
+
+
+def _last_days() -> tuple[datetime, datetime]:
+    now = datetime.now(UTC)
+    return now - timedelta(days=FORECAST_DAYS), now + timedelta(hours=1)

@@ -1,0 +1,217 @@
+"""What the pages read from Cassandra; every query names its partitions."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, NamedTuple
+
+import numpy as np
+from cassandra import DriverException
+from cassandra.cluster import NoHostAvailable, Session
+from cassandra.query import PreparedStatement
+
+from common.symbols import SYMBOLS_BUCKET
+from streamlit_pages.candles import Bars, Counts, Floats, Times
+
+TIMEOUT_SECONDS = 10.0
+
+_BARS = "window_start, open, high, low, close, volume, value_sum, value_volume, trade_count"
+_FORECAST = "target_time, spot, paths, p05, p25, p50, p75, p95, mean, actual"
+_OF_FORECAST = "symbol = ? AND day = ? AND forecast_time = ?"
+
+
+class StoreAwayError(Exception):
+    """Say in one sentence why nothing can be read now."""
+
+
+class Symbol(NamedTuple):
+    """A symbol and the span of its stored trades."""
+
+    symbol: str
+    asset_class: str
+    source: str
+    first_seen: datetime
+    last_seen: datetime
+
+
+class Parameters(NamedTuple):
+    """What a forecast was made with, and its risks; unless status is `ok`, only the first three are set."""
+
+    forecast_time: datetime
+    status: str
+    reason: str | None
+    drift: float
+    drift_estimate: float
+    drift_stderr: float
+    volatility: float
+    volatility_stderr: float
+    seconds_per_year: float
+    sample_start: datetime
+    sample_end: datetime
+    observations: int
+    seed: int
+    prob_up: float
+    var_95: float
+    es_95: float
+    var_99: float
+    es_99: float
+
+
+class Score(NamedTuple):
+    """How a past forecast did."""
+
+    forecast_time: datetime
+    crps: float
+    pit: float
+    inside_50: bool
+    inside_90: bool
+    absolute_error: float
+    naive_absolute_error: float
+
+
+class Gap(NamedTuple):
+    """A stretch of time without the feed."""
+
+    start: datetime
+    end: datetime
+    detail: str
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """A forecast's quantiles (targets, 5), means and outcomes (NaN while unknown) at each `target_time`.
+
+    `seconds` are the times ahead of the forecast.
+    """
+
+    forecast_time: datetime
+    spot: float
+    paths: int
+    target_time: Times
+    seconds: Floats
+    quantiles: Floats
+    mean: Floats
+    actual: Floats
+
+    @property
+    def horizon(self) -> float:
+        """Return how far the forecast reaches, in seconds."""
+        return float(self.seconds[-1])
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """The histogram of a terminal price."""
+
+    low: Floats
+    high: Floats
+    count: Counts
+    density: Floats
+
+
+class Store:
+    """Reads over one session; each raises StoreAwayError when Cassandra does not answer."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._prepared: dict[str, PreparedStatement] = {}
+
+    def symbols(self) -> tuple[Symbol, ...]:
+        """Return every symbol that was ever traded, stocks first."""
+        rows = self._read(_names(Symbol), "symbols", "bucket = ?", SYMBOLS_BUCKET)
+        symbols = (Symbol(*map(_utc, row)) for row in rows)
+        return tuple(sorted(symbols, key=lambda symbol: (symbol.asset_class != "stock", symbol.symbol)))
+
+    def bars(self, symbol: str, start: datetime, end: datetime) -> Bars:
+        """Return the five-second bars that start in [start, end)."""
+        where = "symbol = ? AND day = ? AND window_start >= ? AND window_start < ?"
+        rows = [
+            row
+            for day in _days(start, end)
+            for row in self._read(_BARS, "bars_5s", where, symbol, day, start, end)
+        ]
+        starts = np.array([row[0] for row in rows], dtype="datetime64[ms]")
+        figures = np.array([row[1:-1] for row in rows], dtype=np.float64).reshape(len(rows), 7)
+        counts = np.array([row[-1] for row in rows], dtype=np.int64)
+        columns: list[Any] = [starts, *figures.T, counts]
+        return Bars(*columns)
+
+    def parameters(self, symbol: str, start: datetime, end: datetime) -> tuple[Parameters, ...]:
+        """Return what is known of each forecast made in [start, end), newest first."""
+        where, days = "symbol = ? AND day IN ?", list(_days(start, end))
+        rows = self._read(_names(Parameters), "gbm_parameters", where, symbol, days)
+        found = (Parameters(*map(_utc, row)) for row in rows)
+        return tuple(sorted((row for row in found if start <= row.forecast_time < end), reverse=True))
+
+    def forecast(self, symbol: str, forecast_time: datetime) -> Forecast | None:
+        """Return a forecast's prices, or None when there are none."""
+        key = (symbol, forecast_time.date(), forecast_time)
+        rows = list(self._read(_FORECAST, "gbm_forecasts", _OF_FORECAST, *key))
+        if not rows:
+            return None
+        targets = np.array([row[0] for row in rows], dtype="datetime64[ms]")
+        prices = np.array([row[3:] for row in rows], dtype=np.float64)
+        return Forecast(
+            forecast_time=forecast_time,
+            spot=rows[0][1],
+            paths=rows[0][2],
+            target_time=targets,
+            seconds=(targets - plain(forecast_time)) / np.timedelta64(1, "s"),
+            quantiles=prices[:, :5],
+            mean=prices[:, 5],
+            actual=prices[:, 6],
+        )
+
+    def distribution(self, symbol: str, forecast_time: datetime) -> Distribution:
+        """Return the histogram of a forecast's terminal price; empty when there is none."""
+        key = (symbol, forecast_time.date(), forecast_time)
+        rows = list(self._read("low, high, density, count", "gbm_distributions", _OF_FORECAST, *key))
+        low, high, density = np.array([row[:3] for row in rows], dtype=np.float64).reshape(len(rows), 3).T
+        return Distribution(low, high, np.array([row[3] for row in rows], dtype=np.int64), density)
+
+    def scores(self, symbol: str, start: datetime, end: datetime) -> tuple[Score, ...]:
+        """Return the scores of the forecasts made in [start, end), oldest first."""
+        where, days = "symbol = ? AND day IN ?", list(_days(start, end))
+        rows = self._read(_names(Score), "gbm_scores", where, symbol, days)
+        found = (Score(*map(_utc, row)) for row in rows)
+        return tuple(sorted(row for row in found if start <= row.forecast_time < end))
+
+    def gaps(self, start: datetime, end: datetime) -> tuple[Gap, ...]:
+        """Return the feed's gaps that ended in [start, end), oldest first."""
+        where, days = "day IN ? AND at >= ? AND at < ?", list(_days(start, end))
+        rows = self._read("kind, at, gap_seconds, detail", "feed_events", where, days, start, end)
+        return tuple(
+            sorted(
+                Gap(_utc(at) - timedelta(seconds=seconds), _utc(at), detail or "")
+                for kind, at, seconds, detail in rows
+                if kind == "gap" and seconds is not None
+            )
+        )
+
+    def _read(self, columns: str, table: str, where: str, *values: Any) -> Iterator[tuple[Any, ...]]:
+        query = f"SELECT {columns} FROM {table} WHERE {where}"  # noqa: S608
+        try:
+            if query not in self._prepared:
+                self._prepared[query] = self._session.prepare(query)
+            yield from self._session.execute(self._prepared[query], values, timeout=TIMEOUT_SECONDS)
+        except (DriverException, NoHostAvailable) as error:
+            raise StoreAwayError("Cassandra does not answer.") from error
+
+
+def plain(moment: datetime) -> np.datetime64:
+    """Return a UTC time as arrays and charts hold it."""
+    return np.datetime64(moment.replace(tzinfo=None), "ms")
+
+
+def _names(row: type[NamedTuple]) -> str:
+    return ", ".join(row._fields)
+
+
+def _utc(value: Any) -> Any:
+    """Let a time that the driver returned know that it is UTC."""
+    return value.replace(tzinfo=UTC) if isinstance(value, datetime) else value
+
+
+def _days(start: datetime, end: datetime) -> Iterator[date]:
+    for number in range((end.date() - start.date()).days + 1):
+        yield start.date() + timedelta(days=number)

@@ -1,0 +1,36 @@
+"""The WSGI application: Superset, provisioned before it answers.
+
+One process does both, because loading Superset is most of the cost of either.
+"""
+
+import os
+from pathlib import Path
+
+from flask import Flask, redirect, request
+from superset.app import create_app
+from werkzeug.wrappers import Response
+
+FIRST_PAGE = "/superset/dashboard/market/"
+
+
+def application() -> Flask:
+    """Return Superset with its database, users and dashboards up to date."""
+    app: Flask = create_app()
+    # Superset's models can only be imported once there is an application.
+    from superset_dashboards.provisioning import provision
+
+    provision(app, Path(os.environ["SUPERSET_HOME"]))
+    app.before_request(_answer_before_superset)
+    return app
+
+
+def _answer_before_superset() -> Response | None:
+    """Lead from Superset's empty home page to the dashboard, and drop what pages tell of clicks.
+
+    Nobody keeps it, and to refuse it would renew the session of a user who is just logging in.
+    """
+    if request.path in ("/", "/superset/welcome/"):
+        return redirect(FIRST_PAGE)
+    if request.path == "/superset/log/":
+        return Response(status=204)
+    return None

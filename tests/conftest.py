@@ -1,0 +1,37 @@
+"""The one stack that all tests share."""
+
+import os
+from collections.abc import Iterator
+
+import hypothesis
+import pytest
+
+from stack import Stack
+
+hypothesis.settings.register_profile("no deadline", deadline=None)
+hypothesis.settings.load_profile("no deadline")
+
+
+@pytest.fixture(scope="session")
+def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Make a home of its own, point this process to it, and remove everything at the end."""
+    stack = Stack(tmp_path_factory.mktemp("market"))
+    os.environ |= stack.settings
+    yield stack
+    stack.market("down")
+
+
+@pytest.fixture
+def stack(shared_stack: Stack) -> Stack:
+    """Return a stack that is up and whose feed sends only replays."""
+    if shared_stack.feed != "none":
+        shared_stack.ensure("none")
+    return shared_stack
+
+
+@pytest.fixture(scope="module")
+def demo_stack(shared_stack: Stack) -> Stack:
+    """Return a stack that came up on an empty store with the demo feed."""
+    if shared_stack.feed != "demo":
+        shared_stack.start_empty("demo")
+    return shared_stack

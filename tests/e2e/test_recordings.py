@@ -1,0 +1,142 @@
+"""Recordings in, bars out: every trade and every bar against polars."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+import oracle
+from stack import ROOT, Stack, recording, wait_until
+
+CRYPTO = recording("crypto-20240808.jsonl.gz")
+STOCKS = recording("stocks-20131008.jsonl.gz")
+DEMO = ROOT / "tests" / "data" / "demo.jsonl.gz"
+EPOCH = datetime(1970, 1, 1)
+
+pytestmark = pytest.mark.timeout(1200)
+
+
+@pytest.fixture(scope="module")
+def empty_stack(shared_stack: Stack) -> Stack:
+    """Return a stack that came up empty, with no feed but replays."""
+    shared_stack.start_empty("none")
+    return shared_stack
+
+
+def milliseconds(moment: datetime) -> int:
+    """Return the driver's naive UTC time as ms since the epoch."""
+    return (moment - EPOCH) // timedelta(milliseconds=1)
+
+
+def stored(stack: Stack, table: str, columns: list[str], expected: pl.DataFrame) -> pl.DataFrame:
+    """Return a table's rows for the symbols and days of `expected`, shaped as it is."""
+    days = expected.select(
+        "symbol", day=pl.from_epoch(pl.col("window_start"), time_unit="ms").dt.date().cast(pl.String)
+    ).unique()
+    session = stack.cassandra()
+    rows = [
+        row
+        for symbol, day in days.rows()
+        for row in session.execute(
+            f"SELECT {', '.join(columns)} FROM {table} WHERE symbol = %s AND day = %s", (symbol, day)
+        )
+    ]
+    session.cluster.shutdown()
+    shaped = [(row[0], milliseconds(row[1]), *row[2:]) for row in rows]
+    return pl.DataFrame(shaped, schema={name: expected.schema[name] for name in columns}, orient="row").sort(
+        "symbol", "window_start"
+    )
+
+
+def check(stack: Stack, path: Path, receipts: int = 1) -> None:
+    """Compare trades, bars and running averages in Cassandra with polars over the recording."""
+    trades = oracle.trades(path, receipts)
+    tables: dict[str, Callable[[pl.DataFrame], pl.DataFrame]] = {
+        "bars_5s": oracle.bars,
+        "running_averages_15s": oracle.running_averages,
+    }
+    for table, expect in tables.items():
+        expected = expect(trades)
+        actual = stored(stack, table, expected.columns, expected)
+        assert_frame_equal(actual, expected, rel_tol=1e-9, abs_tol=1e-9)
+    hours = trades.select("symbol", hour=pl.col("t") // 3_600_000 * 3_600_000).unique()
+    session = stack.cassandra()
+    rows = [
+        (symbol, milliseconds(row.trade_timestamp), row.trade_id, row.price, row.volume)
+        for symbol, hour in hours.rows()
+        for row in session.execute(
+            "SELECT trade_timestamp, trade_id, price, volume FROM trades WHERE symbol = %s AND hour = %s",
+            (symbol, datetime.fromtimestamp(hour / 1000, UTC)),
+        )
+    ]
+    session.cluster.shutdown()
+    actual = pl.DataFrame(rows, schema=["symbol", "t", "trade_id", "p", "v"], orient="row")
+    assert actual.height == trades.height
+    assert actual["trade_id"].n_unique() * actual["symbol"].n_unique() >= actual.height
+    # trade ids sort in arrival order within a symbol
+    assert_frame_equal(
+        actual.sort("symbol", "trade_id").drop("trade_id"),
+        trades.sort("symbol", "arrival", maintain_order=True).select("symbol", "t", "p", "v"),
+    )
+
+
+def ready_again(stack: Stack, killed: set[int]) -> bool:
+    """Return whether a stream processor that was not killed yet is ready."""
+    service = stack.status()["services"]["stream-processor"]
+    return bool(service["ready"]) and service["pid"] not in killed
+
+
+def test_the_small_recording_is_stored_to_the_last_trade(empty_stack: Stack) -> None:
+    figures = empty_stack.replay(DEMO)
+    assert figures["trades"] == figures["stored"] == oracle.trades(DEMO).height
+    assert figures["dead_lettered"] == 0
+    check(empty_stack, DEMO)
+
+
+def test_the_crypto_recording_is_stored_to_the_last_trade(empty_stack: Stack) -> None:
+    if not CRYPTO.exists():
+        pytest.skip(f"needs the recording {CRYPTO.name}")
+    figures = empty_stack.replay(CRYPTO)
+    assert (figures["trades"], figures["stored"], figures["dead_lettered"]) == (15_863, 15_863, 0)
+    check(empty_stack, CRYPTO)
+
+
+def test_older_stocks_after_newer_crypto_are_stored_to_the_last_trade(empty_stack: Stack) -> None:
+    if not STOCKS.exists():
+        pytest.skip(f"needs the recording {STOCKS.name}")
+    figures = empty_stack.replay(STOCKS)
+    assert (figures["trades"], figures["stored"], figures["dead_lettered"]) == (159_253, 159_253, 0)
+    check(empty_stack, STOCKS)
+
+
+def test_a_second_replay_with_two_kills_doubles_the_counts_and_nothing_else(empty_stack: Stack) -> None:
+    again = STOCKS if STOCKS.exists() else DEMO
+    if again == STOCKS and not empty_stack.query(
+        "select 1 from cassandra.market.symbols where symbol = 'IBM'"
+    ):
+        empty_stack.replay(STOCKS)
+    with ThreadPoolExecutor(1) as pool:
+        replaying = pool.submit(empty_stack.replay, again)
+        killed: set[int] = set()
+        for _ in range(2):
+            wait_until(lambda: ready_again(empty_stack, killed), "a stream processor that is ready")
+            killed.add(empty_stack.kill("stream-processor"))
+        figures = replaying.result(timeout=600)
+    assert figures["stored"] == figures["trades"] == oracle.trades(again).height
+    check(empty_stack, again, receipts=2)
+
+
+def test_presto_counts_what_was_replayed(empty_stack: Stack) -> None:
+    session = empty_stack.cassandra()
+    partitions = session.execute("SELECT DISTINCT symbol, hour FROM trades").all()
+    count = sum(
+        session.execute("SELECT count(*) FROM trades WHERE symbol = %s AND hour = %s", partition).one()[0]
+        for partition in partitions
+    )
+    session.cluster.shutdown()
+    assert count > 0
+    assert empty_stack.query("select count(*) as n from cassandra.market.trades") == [{"n": count}]

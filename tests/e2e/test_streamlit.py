@@ -1,0 +1,171 @@
+"""The page in a real browser, over a stack that came up on an empty store with the demo feed."""
+
+import math
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import NormalDist
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from stack import Stack
+
+SYMBOL = "BINANCE:BTCUSDT"
+PROBABILITIES = {"5 %": 0.05, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "95 %": 0.95}
+# Five standard errors: wrong once in two million quantiles.
+STANDARD_ERRORS = 5
+WAIT_MS = 60_000
+OPEN_MS = 180_000
+
+pytestmark = pytest.mark.timeout(1200)
+
+
+@pytest.fixture
+def page(demo_stack: Stack, browser: Browser, tmp_path: Path) -> Iterator[Page]:
+    """Open the page of one symbol; at the end keep a picture, and check that no error was shown or logged."""
+    page = browser.new_page(viewport={"width": 1500, "height": 2400}, timezone_id="Asia/Kolkata")
+    page.set_default_timeout(WAIT_MS)
+    errors: list[str] = []
+    hosts: set[str | None] = set()
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("request", lambda request: hosts.add(urlsplit(request.url).hostname))
+    page.goto(f"http://127.0.0.1:{demo_stack.settings['STREAMLIT_PORT']}/?symbol={SYMBOL}")
+    for key in ("candles", "fan", "distribution"):
+        page.wait_for_function(f"{figure(key)}?.data.length > 0", timeout=OPEN_MS)
+    yield page
+    page.screenshot(path=tmp_path / "page.png", timeout=WAIT_MS)
+    assert page.get_by_test_id("stException").count() == 0
+    assert errors == []
+    assert hosts <= {"127.0.0.1", None, ""}
+    page.close()
+
+
+@pytest.fixture
+def parameters(demo_stack: Stack, page: Page) -> Any:
+    """Return the stored parameters of the forecast that the page shows."""
+    picked = page.get_by_role("combobox", name="Forecast").input_value()
+    made = datetime.strptime(picked, "Latest, made %Y-%m-%d %H:%M:%S UTC").replace(tzinfo=UTC)
+    of_forecast = "WHERE symbol = %s AND day = %s AND forecast_time = %s"
+    key = (SYMBOL, made.date(), made)
+    session = demo_stack.cassandra()
+    row = session.execute(
+        f"SELECT drift, volatility, seconds_per_year, prob_up FROM gbm_parameters {of_forecast}", key
+    ).one()
+    last = list(session.execute(f"SELECT spot, target_time, paths FROM gbm_forecasts {of_forecast}", key))[-1]
+    session.cluster.shutdown()
+    horizon = (last.target_time.replace(tzinfo=UTC) - made).total_seconds()
+    return {
+        "spot": last.spot,
+        "paths": last.paths,
+        "years": horizon / row.seconds_per_year,
+        "drift": row.drift,
+        "volatility": row.volatility,
+        "prob_up": row.prob_up,
+    }
+
+
+def figure(key: str) -> str:
+    return f"document.querySelector('.st-key-{key} .js-plotly-plot')"
+
+
+def traces(page: Page, key: str) -> dict[str, dict[str, Any]]:
+    """Return a chart's traces by name, as the browser holds them."""
+    script = (
+        f"{figure(key)}._fullData.map(t => "
+        "({name: t.name, type: t.type, x: Array.from(t.x), y: Array.from(t.y || t.close)}))"
+    )
+    return {trace["name"]: trace for trace in page.evaluate(script)}
+
+
+def table(page: Page, key: str) -> dict[str, dict[str, str]]:
+    """Return a table's cells by the first cell of their row and the column's name."""
+    lines = page.locator(f".st-key-{key} table tr")
+    rows = [
+        [cell.strip() for cell in lines.nth(row).locator("th, td").all_inner_texts()]
+        for row in range(lines.count())
+    ]
+    return {row[0]: dict(zip(rows[0][1:], row[1:], strict=True)) for row in rows[1:]}
+
+
+def number(text: str) -> float:
+    return float(text.replace(",", "").removesuffix(" %"))
+
+
+def check_quantiles(shown: dict[str, float], parameters: Any, drift: float, volatility: float) -> None:
+    """Compare prices with the log-normal quantiles, within a simulation's error and the last digit."""
+    years, paths = parameters["years"], parameters["paths"]
+    deviation = volatility * math.sqrt(years)
+    for name, probability in PROBABILITIES.items():
+        place = NormalDist().inv_cdf(probability)
+        exact = parameters["spot"] * math.exp((drift - volatility**2 / 2) * years + deviation * place)
+        density = NormalDist().pdf(place) / (exact * deviation)
+        error = math.sqrt(probability * (1 - probability) / paths) / density
+        assert shown[name] == pytest.approx(exact, abs=STANDARD_ERRORS * error + 0.01), name
+
+
+def test_page_shows_live_candles_and_the_fan(page: Page) -> None:
+    for text in ("DEMO DATA", "Not investment advice", "All times UTC"):
+        expect(page.get_by_text(text).first).to_be_visible()
+    shown = traces(page, "candles")
+    assert shown["Price"]["type"] == "candlestick"
+    assert len(shown["Price"]["x"]) > 60
+    assert {"5 % to 95 %", "25 % to 75 %", "median", "VWAP"} <= shown.keys()
+    newest = datetime.fromisoformat(shown["Price"]["x"][-1]).replace(tzinfo=UTC)
+    assert abs(datetime.now(UTC) - newest) < timedelta(minutes=10)
+    fan = traces(page, "fan")
+    assert {"5 % to 95 %", "25 % to 75 %", "median"} <= fan.keys()
+    volume = sum(shown["Volume"]["y"])
+    page.wait_for_function(
+        f"{figure('candles')}._fullData.find(t => t.name == 'Volume').y.reduce((a, b) => a + b) != {volume}"
+    )
+
+
+def test_shown_quantiles_agree_with_the_closed_form(page: Page, parameters: Any) -> None:
+    shown = table(page, "quantiles")
+    simulated = {name: number(shown[name]["Simulated"]) for name in PROBABILITIES}
+    check_quantiles(simulated, parameters, parameters["drift"], parameters["volatility"])
+    deviation = parameters["volatility"] * math.sqrt(parameters["years"])
+    for name, probability in PROBABILITIES.items():
+        exact = parameters["spot"] * math.exp(
+            parameters["drift"] * parameters["years"]
+            - deviation**2 / 2
+            + deviation * NormalDist().inv_cdf(probability)
+        )
+        assert number(shown[name]["Closed form"]) == pytest.approx(exact, abs=0.01)
+    assert number(table(page, "chances")["above spot"]["Forecast"]) / 100 == pytest.approx(
+        parameters["prob_up"], abs=0.001
+    )
+
+
+def test_playing_simulates_again_beside_the_stored_forecast(page: Page, parameters: Any) -> None:
+    stored = table(page, "quantiles")
+    page.get_by_role("button", name="Calm").click()
+    expect(page.locator(".st-key-quantiles")).to_contain_text("Yours")
+    calm = table(page, "quantiles")
+    assert {name: row["Simulated"] for name, row in calm.items()} == {
+        name: row["Simulated"] for name, row in stored.items()
+    }
+    yours = {name: number(calm[name]["Yours"]) for name in PROBABILITIES}
+    check_quantiles(yours, parameters, 0.0, parameters["volatility"] / 2)
+    page.wait_for_function(f"{figure('fan')}._fullData.some(t => t.name == 'median, yours')")
+    page.get_by_role("button", name="As forecast").click()
+    expect(page.locator(".st-key-quantiles")).not_to_contain_text("Yours")
+
+
+def test_slider_moves_the_volatility(page: Page, parameters: Any) -> None:
+    slider = page.get_by_role("slider", name="Volatility, a year")
+    slider.focus()
+    slider.press("ArrowRight")
+    expect(page.locator(".st-key-quantiles")).to_contain_text("Yours")
+    yours = {name: number(row["Yours"]) for name, row in table(page, "quantiles").items()}
+    check_quantiles(yours, parameters, parameters["drift"], parameters["volatility"] * 1.01)
+
+
+def test_page_recovers_when_cassandra_comes_back(demo_stack: Stack, page: Page) -> None:
+    demo_stack.kill("cassandra")
+    expect(page.get_by_text("Cassandra does not answer.").first).to_be_visible()
+    for key in ("candles", "fan"):
+        page.wait_for_function(f"{figure(key)}?.data.length > 0", timeout=OPEN_MS)

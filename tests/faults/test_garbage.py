@@ -1,0 +1,79 @@
+"""What cannot be read goes to the dead letters with its reason, and the stream goes on."""
+
+import io
+import time
+from collections import Counter
+
+import fastavro
+import pytest
+from confluent_kafka import Producer
+from pydantic import SecretStr
+
+from common.identity import journal_id
+from common.kafka import client_config
+from common.schemas import trades_schema
+from common.settings import KafkaSettings
+from stack import Stack, wait_until
+from topics import read_topic
+
+pytestmark = pytest.mark.timeout(600)
+
+MINUTE_MS = 60_000
+
+
+def avro(**changes: object) -> bytes:
+    """Return a message with one trade."""
+    trade = {"c": None, "p": 10.5, "s": "GARBAGE", "t": 1_700_000_000_000, "v": 2.0} | changes
+    value = io.BytesIO()
+    fastavro.schemaless_writer(value, trades_schema().parsed, {"data": [trade], "type": "trade"})
+    return value.getvalue()
+
+
+def test_garbage_on_the_topic_becomes_dead_letters_and_good_trades_go_on(stack: Stack) -> None:
+    now = time.time_ns() // 1_000_000
+    journal = journal_id(now, "replay")
+    good = {"frame": f"{journal}:1", "received_ms": str(now), "schema": trades_schema().fingerprint}
+    ahead = now + 6 * MINUTE_MS
+    bad = [
+        (b"\xff\x00 garbage", good, "the value could not be decoded as Avro"),
+        (None, good, "the value could not be decoded as Avro"),
+        (
+            avro(),
+            good | {"schema": "0123456789abcdef"},
+            "the header schema was missing or named no known schema",
+        ),
+        (avro(), good | {"frame": "line 1"}, "the header frame was missing or not <journal id>:<line>"),
+        (avro(), good | {"received_ms": "now"}, "the header received_ms was missing or not a number"),
+        (avro(t=ahead), good, "the trade was stamped more than 5 minutes after its receipt"),
+        (avro(t=-1), good, "the time was before 1970 or after 9999"),
+        (avro(t=2**62), good, "the time was before 1970 or after 9999"),
+        (avro(p=float("nan")), good, "the price or the volume was not a finite number"),
+        (avro(v=float("inf")), good, "the price or the volume was not a finite number"),
+        (avro(s=""), good, "the symbol was empty"),
+    ]
+    messages = [
+        *bad,
+        (avro(t=now + 4 * MINUTE_MS), good | {"frame": f"{journal}:2"}, None),
+        (avro(), good, None),
+    ]
+
+    before = len(read_topic(stack, "market.dead-letter"))
+    settings = KafkaSettings(kafka_port=int(stack.settings["KAFKA_PORT"]))
+    password = SecretStr(stack.secrets()["KAFKA_COLLECTOR_PASSWORD"])
+    producer = Producer(client_config(settings, "collector", password))
+    for value, headers, _ in messages:
+        producer.produce("market", value, b"GARBAGE", headers=list(headers.items()))
+    assert producer.flush(30) == 0
+
+    wait_until(
+        lambda: len(read_topic(stack, "market.dead-letter")) - before >= len(bad), "the dead letters", 120
+    )
+    letters = [dict(letter.headers()) for letter in read_topic(stack, "market.dead-letter")[before:]]
+    assert Counter(letter["reason"].decode() for letter in letters) == Counter(reason for *_, reason in bad)
+
+    def bars() -> list[dict[str, object]]:
+        return stack.query("select trade_count, close from cassandra.market.bars_5s where symbol = 'GARBAGE'")
+
+    wait_until(lambda: len(bars()) == 2, "the bars of the good trades", 120)
+    assert bars() == [{"trade_count": 1, "close": 10.5}] * 2
+    assert stack.status()["pipeline"]["dead_lettered"] >= len(bad)

@@ -1,0 +1,67 @@
+"""Websocket servers for tests: the project's own feed, and servers that misbehave as told."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from http import HTTPStatus
+
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+from websockets.sync.server import ServerConnection, serve
+
+from feed.market import Market
+from feed.server import Feed
+
+LIMIT_SECONDS = 10
+
+
+@contextmanager
+def running_feed(market: Market | None = None, **options: float) -> Iterator[int]:
+    """Run the feed's server in a thread; give its port."""
+    ready: asyncio.Queue[int] = asyncio.Queue()
+    loop = asyncio.new_event_loop()
+    stopping = asyncio.Event()
+
+    async def run() -> None:
+        server = await Feed(market, **options).serve("127.0.0.1", 0)
+        await ready.put(next(iter(server.sockets)).getsockname()[1])
+        await stopping.wait()
+        server.close()
+        await server.wait_closed()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(run(),))
+    thread.start()
+    try:
+        yield asyncio.run_coroutine_threadsafe(ready.get(), loop).result(LIMIT_SECONDS)
+    finally:
+        loop.call_soon_threadsafe(stopping.set)
+        thread.join()
+        loop.close()
+
+
+@contextmanager
+def scripted_server(
+    *scripts: Callable[[ServerConnection], None], status: HTTPStatus | None = None
+) -> Iterator[int]:
+    """Run a server whose first connection follows the first script, and so on, the last one being repeated.
+
+    With `status` every handshake is answered by that instead.
+    """
+    connections = iter(range(10**6))
+
+    def handle(connection: ServerConnection) -> None:
+        with suppress(ConnectionClosed):
+            scripts[min(next(connections), len(scripts) - 1)](connection)
+
+    def answer(connection: ServerConnection, request: Request) -> Response | None:
+        return None if status is None else connection.respond(status, f"{request.path} was refused\n")
+
+    with serve(handle, "127.0.0.1", 0, process_request=answer, compression=None) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.socket.getsockname()[1]
+        finally:
+            server.shutdown()
+            thread.join()

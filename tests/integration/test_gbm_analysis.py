@@ -1,0 +1,293 @@
+"""The forecasting job in a running stack, and the simulation on Spark."""
+
+import math
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import pytest
+from cassandra.cluster import Session
+from cassandra.concurrent import execute_concurrent_with_args
+from pydantic import SecretStr
+from pyspark.sql import SparkSession
+
+from common.cassandra import connect
+from common.gbm import Model, calibrate, simulate, summarise, times_ahead
+from common.heartbeat import read_heartbeat
+from common.settings import CassandraSettings
+from common.symbols import SYMBOLS_BUCKET
+from gbm_analysis.job import look_back
+from gbm_analysis.planning import Plan
+from gbm_analysis.simulation import run_tasks
+from gbm_analysis.store import Store
+from gbm_analysis.tasks import tasks_of
+from stack import Stack, free_ports, wait_until
+
+QUANTILES = {"p05": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95}
+YEAR = 31_557_600.0
+ENVIRON = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+
+
+@pytest.fixture
+def session(stack: Stack) -> Iterator[Session]:
+    """Return a login that may write bars too."""
+    settings = CassandraSettings(cassandra_port=int(stack.settings["CASSANDRA_PORT"]))
+    session = connect(settings, "admin", SecretStr(stack.secrets()["CASSANDRA_ADMIN_PASSWORD"]))
+    yield session
+    session.cluster.shutdown()
+
+
+@pytest.fixture
+def symbol(session: Session) -> Iterator[str]:
+    """Return a symbol of the test's own, and remove it at the end."""
+    name = f"TEST:{uuid.uuid4().hex}"
+    yield name
+    session.execute("DELETE FROM symbols WHERE bucket = %s AND symbol = %s", (SYMBOLS_BUCKET, name))
+
+
+@pytest.fixture
+def context(spark: SparkSession) -> Any:
+    """Return Spark with workers that run this Python and find what it finds."""
+    spark.sparkContext.pythonExec = sys.executable
+    spark.sparkContext.environment["PYTHONPATH"] = os.pathsep.join(sys.path)
+    return spark.sparkContext
+
+
+def store_bars(session: Session, symbol: str, end: datetime, prices: Any, calendar: str = "24/7") -> None:
+    """Store bars of these closes up to `end`, and the symbol."""
+    insert = session.prepare("INSERT INTO bars_5s (symbol, day, window_start, close) VALUES (?, ?, ?, ?)")
+    starts = [end - timedelta(seconds=5 * (len(prices) - index)) for index in range(len(prices))]
+    rows = [(symbol, start.date(), start, float(price)) for start, price in zip(starts, prices, strict=True)]
+    execute_concurrent_with_args(session, insert, rows, raise_on_first_error=True)
+    session.execute(
+        "INSERT INTO symbols (bucket, symbol, calendar, last_seen) VALUES (%s, %s, %s, %s)",
+        (SYMBOLS_BUCKET, symbol, calendar, end),
+    )
+
+
+def walk(minutes: float, seed: int = 2) -> Any:
+    """Return closes of a geometric Brownian motion, 60 % a year."""
+    steps = np.random.default_rng(seed).normal(0, 0.6 * math.sqrt(5 / YEAR), round(minutes * 12))
+    return 100 * np.exp(np.cumsum(steps))
+
+
+def five_seconds(moment: datetime) -> datetime:
+    """Return the start of the moment's bar."""
+    return moment.replace(second=moment.second // 5 * 5, microsecond=0)
+
+
+def rows_of(session: Session, table: str, symbol: str) -> list[Any]:
+    """Return what a table holds of a symbol today and yesterday."""
+    today = datetime.now(UTC).date()
+    days = (today - timedelta(days=1), today)
+    query = session.prepare(f"SELECT * FROM {table} WHERE symbol = ? AND day = ?")
+    return [row for day in days for row in session.execute(query, (symbol, day))]
+
+
+def written(session: Session, symbol: str) -> list[Any]:
+    """Return when each row of the forecasts' tables was written."""
+    today = datetime.now(UTC).date()
+    columns = {
+        "gbm_parameters": "status",
+        "gbm_forecasts": "spot",
+        "gbm_distributions": "low",
+        "gbm_scores": "crps",
+    }
+    return [
+        (table, *row)
+        for table, column in columns.items()
+        for day in (today - timedelta(days=1), today)
+        for row in session.execute(
+            f"SELECT forecast_time, WRITETIME({column}) FROM {table} WHERE symbol = %s AND day = %s",
+            (symbol, day),
+        )
+    ]
+
+
+def make_forecast(store: Store, symbol: str, at: datetime) -> Plan:
+    """Write a forecast of one hour as the job would have done at that time."""
+    sample = store.bars(symbol, at - timedelta(minutes=30), at)
+    calibration = calibrate([sample], YEAR)
+    model = Model(float(sample.prices[-1]), calibration.drift, calibration.volatility, YEAR)
+    plan = Plan(calibration, model, times_ahead(3600, 60), 1, at - timedelta(minutes=30), at)
+    forecast = summarise(model, plan.seconds, simulate(plan.seconds, plan.seed, 5000))
+    store.write_forecast(symbol, at, plan, forecast)
+    return plan
+
+
+def test_the_forecast_agrees_with_the_closed_form_of_its_own_parameters(
+    stack: Stack, session: Session, symbol: str
+) -> None:
+    prices = walk(30)
+    store_bars(session, symbol, five_seconds(datetime.now(UTC)), prices)
+    output = stack.market("forecast", "--symbol", symbol).stdout
+    assert output.startswith(f"{symbol}: ok. ")
+    (parameters,) = rows_of(session, "gbm_parameters", symbol)
+    assert parameters.status == "ok"
+    assert parameters.reason is None
+    assert parameters.seconds_per_year == YEAR
+    assert parameters.observations == len(prices) - 1
+    assert abs(parameters.volatility - 0.6) < 4 * parameters.volatility_stderr
+    assert abs(parameters.drift) < abs(parameters.drift_estimate)
+    assert parameters.sample_end - parameters.sample_start == timedelta(minutes=30)
+    rows = rows_of(session, "gbm_forecasts", symbol)
+    assert [row.target_time - row.forecast_time for row in rows] == [
+        timedelta(minutes=n) for n in range(1, 61)
+    ]
+    for row in rows:
+        assert row.spot == prices[-1]
+        assert row.actual is None
+        assert row.horizon_seconds == (row.target_time - row.forecast_time).total_seconds()
+        years = row.horizon_seconds / YEAR
+        deviation = parameters.volatility * math.sqrt(years)
+        centre = math.log(row.spot) + (parameters.drift - parameters.volatility**2 / 2) * years
+        for column, probability in QUANTILES.items():
+            place = NormalDist().inv_cdf(probability)
+            stderr = math.sqrt(probability * (1 - probability) / row.paths) / NormalDist().pdf(place)
+            assert abs((math.log(getattr(row, column)) - centre) / deviation - place) < 5 * stderr
+    bins = rows_of(session, "gbm_distributions", symbol)
+    assert sum(row.count for row in bins) == rows[-1].paths
+    assert sum(row.density * (row.high - row.low) for row in bins) == pytest.approx(1)
+    above = sum(row.count for row in bins if row.low > rows[-1].spot)
+    share = sum(row.count for row in bins if row.high > rows[-1].spot)
+    assert above <= parameters.prob_up * rows[-1].paths <= share
+    assert parameters.var_95 == pytest.approx(1 - rows[-1].p05 / rows[-1].spot)
+    assert parameters.var_95 < parameters.es_95 < parameters.es_99
+    assert parameters.var_95 < parameters.var_99 < parameters.es_99
+
+
+def test_the_second_scheduled_run_of_an_hour_writes_nothing(
+    stack: Stack, session: Session, symbol: str
+) -> None:
+    now = datetime.now(UTC)
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    store_bars(session, symbol, five_seconds(now), walk(100))
+    stack.market("forecast", "--scheduled", "--symbol", symbol)
+    first = written(session, symbol)
+    (parameters,) = rows_of(session, "gbm_parameters", symbol)
+    assert parameters.status == "ok"
+    assert parameters.forecast_time.replace(tzinfo=UTC) >= hour
+    assert parameters.sample_end == parameters.forecast_time
+    output = stack.market("forecast", "--scheduled", "--symbol", symbol).stdout
+    assert "was there already" in output
+    assert written(session, symbol) == first
+
+
+def test_ten_minutes_of_bars_make_a_reason_instead_of_a_forecast(
+    stack: Stack, session: Session, symbol: str
+) -> None:
+    store_bars(session, symbol, five_seconds(datetime.now(UTC)), walk(10))
+    output = stack.market("forecast", "--symbol", symbol).stdout
+    (parameters,) = rows_of(session, "gbm_parameters", symbol)
+    assert parameters.status == "insufficient"
+    assert parameters.reason == "Bars of 15 minutes are needed, and the last 6 hours held 10.0."
+    assert parameters.reason in output
+    assert rows_of(session, "gbm_forecasts", symbol) == []
+
+
+def test_an_unknown_symbol_is_refused_before_anything_is_written(
+    stack: Stack, session: Session, symbol: str
+) -> None:
+    store_bars(session, symbol, five_seconds(datetime.now(UTC)), walk(20))
+    done = stack.market("forecast", "--symbol", symbol, "--symbol", "NOPE", check=False)
+    assert done.returncode != 0
+    assert done.stderr.strip().startswith("The symbol NOPE was never received")
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert written(session, symbol) == []
+
+
+def test_without_cassandra_there_is_one_sentence(stack: Stack) -> None:
+    environ = ENVIRON | {"MARKET_HOME": str(stack.home), "CASSANDRA_PORT": str(free_ports(1)[0])}
+    job = [sys.executable, "-m", "gbm_analysis"]
+    done = subprocess.run(job, env=environ, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode != 0
+    assert "did not answer" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_looking_back_fills_in_the_actual_prices_and_the_score_once(session: Session, symbol: str) -> None:
+    now = five_seconds(datetime.now(UTC))
+    at = now - timedelta(minutes=80)
+    prices = walk(120)
+    store_bars(session, symbol, now, prices)
+    store = Store(session)
+    plan = make_forecast(store, symbol, at)
+    look_back(store, symbol, now, timedelta(hours=1))
+    rows = rows_of(session, "gbm_forecasts", symbol)
+    first_bar = now - timedelta(minutes=120)
+    for row in rows:
+        assert (
+            row.actual == prices[int((row.target_time.replace(tzinfo=UTC) - first_bar).total_seconds() / 5)]
+        )
+    (score,) = rows_of(session, "gbm_scores", symbol)
+    end = rows[-1]
+    assert score.absolute_error == abs(end.actual - end.p50)
+    assert score.naive_absolute_error == abs(end.actual - end.spot)
+    assert score.inside_50 == (end.p25 <= end.actual <= end.p75)
+    assert score.inside_90 == (end.p05 <= end.actual <= end.p95)
+    assert score.pit == plan.model.pit(end.actual, 3600)
+    before = written(session, symbol)
+    look_back(store, symbol, now, timedelta(hours=1))
+    assert written(session, symbol) == before
+    late = at + timedelta(hours=1)
+    store_bars(session, symbol, late + timedelta(seconds=5), [end.actual * 1.001])
+    look_back(store, symbol, now, timedelta(hours=1))
+    assert rows_of(session, "gbm_forecasts", symbol)[-1].actual == end.actual * 1.001
+    assert rows_of(session, "gbm_scores", symbol) != [score]
+
+
+def test_a_target_without_a_price_in_its_last_minute_has_no_actual_and_no_score(
+    session: Session, symbol: str
+) -> None:
+    now = five_seconds(datetime.now(UTC))
+    at = now - timedelta(minutes=65)
+    store_bars(session, symbol, at + timedelta(minutes=30), walk(60))
+    store = Store(session)
+    make_forecast(store, symbol, at)
+    look_back(store, symbol, now, timedelta(hours=1))
+    minutes = [row.actual is not None for row in rows_of(session, "gbm_forecasts", symbol)]
+    assert minutes == [True] * 30 + [False] * 30
+    assert rows_of(session, "gbm_scores", symbol) == []
+
+
+def test_a_forecast_under_way_is_filled_up_to_now(session: Session, symbol: str) -> None:
+    now = five_seconds(datetime.now(UTC))
+    store_bars(session, symbol, now, walk(60))
+    store = Store(session)
+    make_forecast(store, symbol, now - timedelta(minutes=10))
+    look_back(store, symbol, now, timedelta(hours=1))
+    filled = [row.actual is not None for row in rows_of(session, "gbm_forecasts", symbol)]
+    assert filled == [True] * 10 + [False] * 50
+    assert rows_of(session, "gbm_scores", symbol) == []
+
+
+@pytest.mark.parametrize("partitions", [1, 2, 5])
+def test_spark_gives_the_same_tally_on_any_number_of_partitions(context: Any, partitions: int) -> None:
+    seconds = times_ahead(600, 60)
+    tasks = tasks_of("A", seconds, 1, 20_000) + tasks_of("B", seconds, 2, 9000)
+    order = np.random.default_rng(partitions).permutation(len(tasks))
+    found = run_tasks(context, [tasks[index] for index in order], partitions)
+    assert found.keys() == {"A", "B"}
+    assert np.array_equal(found["A"], simulate(seconds, 1, 20_000))
+    assert np.array_equal(found["B"], simulate(seconds, 2, 9000))
+
+
+def test_the_hourly_service_waits_in_a_small_process_and_stops_when_told(tmp_path: Path) -> None:
+    environ = ENVIRON | {"MARKET_HOME": str(tmp_path)}
+    service = subprocess.Popen([sys.executable, "-m", "gbm_analysis", "--every-hour"], env=environ)
+    try:
+        heartbeat = wait_until(lambda: read_heartbeat(tmp_path, "gbm-analysis"), "a sign of life")
+        assert heartbeat["ready"] is True
+        assert heartbeat["pid"] == service.pid
+        assert "numpy" not in Path(f"/proc/{service.pid}/maps").read_text()
+        service.terminate()
+        assert service.wait(timeout=30) == 0
+    finally:
+        service.kill()

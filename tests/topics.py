@@ -1,0 +1,70 @@
+"""What Kafka's topics hold, read from their beginning."""
+
+import io
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import fastavro
+from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+from pydantic import SecretStr
+
+from collector.journal import journal_ids, read_lines
+from common.frames import read_frame
+from common.kafka import client_config
+from common.recording import decode
+from common.schemas import trades_schema
+from common.settings import KafkaSettings
+from stack import Stack
+
+Symbol = tuple[str, str]
+
+
+def read_topic(stack: Stack, topic: str) -> list[Any]:
+    """Return every message that a topic holds now."""
+    settings = KafkaSettings(kafka_port=int(stack.settings["KAFKA_PORT"]))
+    login = client_config(settings, "admin", SecretStr(stack.secrets()["KAFKA_ADMIN_PASSWORD"]))
+    consumer = Consumer(
+        login | {"group.id": "tests", "enable.auto.commit": False, "enable.partition.eof": True}
+    )
+    partitions = consumer.list_topics(topic, timeout=30).topics[topic].partitions
+    consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in partitions])
+    found = []
+    left = set(partitions)
+    while left:
+        for message in consumer.consume(1000, timeout=0.5):
+            if message.error() is None:
+                found.append(message)
+            else:
+                left.discard(message.partition())
+    consumer.close()
+    return found
+
+
+def published(stack: Stack) -> dict[Symbol, list[int]]:
+    """Return, for each (frame, symbol) of the journals, how many trades each of its messages holds."""
+    journals = set(journal_ids(stack.home / "journal"))
+    found: dict[Symbol, list[int]] = {}
+    for message in read_topic(stack, "market"):
+        frame = dict(message.headers() or []).get("frame", b"").decode()
+        if frame.partition(":")[0] not in journals:
+            continue
+        decoded = fastavro.schemaless_reader(io.BytesIO(message.value()), trades_schema().parsed, None)
+        found.setdefault((frame, message.key().decode()), []).append(len(decoded["data"]))
+    return found
+
+
+def journaled(folder: Path, journal: str) -> Counter[Symbol]:
+    """Return how many trades each (frame, symbol) of a journal has."""
+    return Counter(
+        {
+            (f"{journal}:{number}", symbol): len(trades)
+            for number, line in enumerate(read_lines(folder, journal), start=1)
+            for symbol, trades in read_frame(decode(line).text).trades.items()
+        }
+    )
+
+
+def all_journaled(folder: Path) -> Counter[Symbol]:
+    """Return the same of all journals."""
+    return sum((journaled(folder, journal) for journal in journal_ids(folder)), Counter())

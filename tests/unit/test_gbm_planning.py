@@ -1,0 +1,96 @@
+"""What becomes of a symbol's bars: a plan, or a reason that a reader can use."""
+
+import math
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from pydantic import SecretStr
+
+from common.gbm import Segment
+from gbm_analysis.planning import Plan, Refusal, market_closed, plan_forecast, seed_of
+from gbm_analysis.settings import GbmSettings
+
+AT = datetime(2026, 11, 24, 15, tzinfo=UTC)
+SETTINGS = GbmSettings(cassandra_gbm_analysis_password=SecretStr("secret"))
+
+
+def bars(end: datetime, minutes: float, seed: int = 1) -> Segment:
+    """Return bars of the minutes before `end`."""
+    count = round(minutes * 12)
+    steps = np.random.default_rng(seed).normal(0, 0.6 * math.sqrt(5 / 31_557_600), count)
+    return Segment(end.timestamp() - 5.0 * np.arange(count, 0, -1), 100 * np.exp(np.cumsum(steps)))
+
+
+def plan(*sample: Segment, calendar: str = "24/7", hours_to_close: float = 24) -> Plan | Refusal:
+    close = AT + timedelta(hours=hours_to_close)
+    return plan_forecast(SETTINGS, symbol="TEST", calendar=calendar, at=AT, close=close, sample=sample)
+
+
+def test_fifteen_minutes_suffice() -> None:
+    found = plan(bars(AT, 15))
+    assert isinstance(found, Plan)
+    assert found.sample_start == AT - timedelta(minutes=15)
+    assert found.sample_end == AT
+    assert found.calibration.observations == 179
+    assert found.model.spot == bars(AT, 15).prices[-1]
+    assert found.seconds.tolist() == [60.0 * minute for minute in range(1, 61)]
+
+
+def test_less_than_fifteen_minutes_are_insufficient() -> None:
+    found = plan(bars(AT, 14))
+    assert found == Refusal("insufficient", "Bars of 15 minutes are needed, and the last 6 hours held 14.0.")
+
+
+def test_no_bars_are_insufficient() -> None:
+    found = plan(Segment(np.empty(0), np.empty(0)))
+    assert found == Refusal("insufficient", "Bars of 15 minutes are needed, and the last 6 hours held 0.0.")
+
+
+def test_time_between_sessions_does_not_count_as_bars() -> None:
+    found = plan(bars(AT - timedelta(hours=18), 7), bars(AT, 7), calendar="XNYS")
+    assert isinstance(found, Refusal)
+    assert found.status == "insufficient"
+
+
+def test_an_old_price_is_stale() -> None:
+    found = plan(bars(AT - timedelta(minutes=16), 60))
+    assert found == Refusal(
+        "stale", "The last price was of 2026-11-24 14:44:00 UTC, over 15 minutes before the forecast."
+    )
+
+
+def test_a_price_that_never_moved_is_insufficient() -> None:
+    flat = bars(AT, 20)
+    found = plan(Segment(flat.times, np.full(len(flat.times), 7.0)))
+    assert found == Refusal(
+        "insufficient", "The bars do not tell the volatility: the price did not change in 240 bars."
+    )
+
+
+def test_no_forecast_crosses_the_close() -> None:
+    found = plan(bars(AT, 20), calendar="XNYS", hours_to_close=0.125)
+    assert isinstance(found, Plan)
+    assert found.seconds.tolist() == [60.0, 120.0, 180.0, 240.0, 300.0, 360.0, 420.0, 450.0]
+    assert found.model.seconds_per_year == 5_896_800
+
+
+def test_a_closed_market_says_when_it_opens() -> None:
+    assert market_closed("XNYS", datetime(2026, 11, 28, 12, tzinfo=UTC)) == Refusal(
+        "closed", "The market was closed; XNYS opens at 2026-11-30 14:30:00 UTC."
+    )
+
+
+def test_seeds_differ_by_symbol_and_time_and_fit_a_json_number() -> None:
+    seeds = {seed_of(symbol, AT + timedelta(hours=hour)) for symbol in ("A", "B") for hour in range(50)}
+    assert len(seeds) == 100
+    assert all(0 <= seed < 2**48 for seed in seeds)
+    assert seed_of("A", AT) == seed_of("A", AT)
+
+
+@pytest.mark.parametrize("step, horizon", [(7200, 3600), (1, 3600)])
+def test_settings_refuse_too_few_and_too_many_steps(step: int, horizon: int) -> None:
+    with pytest.raises(ValueError, match="from 1 to 1000 steps"):
+        GbmSettings(
+            cassandra_gbm_analysis_password=SecretStr("x"), gbm_step_seconds=step, gbm_horizon_seconds=horizon
+        )

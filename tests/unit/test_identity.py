@@ -1,0 +1,47 @@
+"""The names of journals and trades."""
+
+import re
+from typing import get_args
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.identity import (
+    INDEX_DIGITS,
+    JOURNAL_ID_PATTERN,
+    LINE_DIGITS,
+    Source,
+    journal_id,
+    journal_source,
+    journal_started_ms,
+    trade_id,
+)
+
+LAST_MS = 253_402_300_799_999
+moments = st.integers(0, LAST_MS)
+sources = st.sampled_from(get_args(Source))
+places = st.tuples(
+    moments, sources, st.integers(1, 10**LINE_DIGITS - 1), st.integers(0, 10**INDEX_DIGITS - 1)
+)
+
+
+@given(places, places)
+def test_trade_ids_sort_in_arrival_order(
+    one: tuple[int, Source, int, int], other: tuple[int, Source, int, int]
+) -> None:
+    def name(place: tuple[int, Source, int, int]) -> str:
+        started, source, line, index = place
+        return trade_id(journal_id(started, source), line, index)
+
+    def order(place: tuple[int, Source, int, int]) -> tuple[int, str, int, int]:
+        started, source, line, index = place
+        return started, journal_id(0, source), line, index
+
+    assert (name(one) < name(other)) == (order(one) < order(other))
+
+
+@given(moments, sources)
+def test_a_journal_id_tells_its_start_and_its_source(started_ms: int, source: Source) -> None:
+    name = journal_id(started_ms, source)
+    assert re.match(JOURNAL_ID_PATTERN, name)
+    assert (journal_started_ms(name), journal_source(name)) == (started_ms, source)
