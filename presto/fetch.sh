@@ -10,8 +10,8 @@ mkdir -p "$1" && target=$(cd "$1" && pwd) || fail "The folder $1 could not be ma
 
 "${MVN:-mvn}" -B -q -ntp -f "$room/pom.xml" generate-resources "-Dtarget=$target" >&2 ||
     fail "Maven could not fetch the jars of $(basename "$room") (see above); check the network and try again."
-"${PYTHON:-python3}" "$room/date_keys.py" "$target"/plugin/cassandra/presto-cassandra-*.jar ||
-    fail "The Cassandra connector could not be changed to look up partitions by date (see above)."
+"${PYTHON:-python3}" "$room/changes.py" "$target" ||
+    fail "The jars of Presto could not be changed as changes.py tells (see above)."
 cd "$target"
 sha256sum --check --quiet "$room/jars.sha256" >&2 ||
     fail "The jars of $(basename "$room") in $target were not the ones its jars.sha256 names."

@@ -116,27 +116,13 @@ def test_orphans_of_a_killed_supervisor_are_ended(demo_stack: Stack) -> None:
     assert not [pid for pid in before if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"]
 
 
-def open_to_others(stack: Stack) -> list[str]:
-    """Return the command of every process of the stack that other machines can reach."""
-    own = {process.pid: " ".join(process.cmdline()) for process in stack.processes()}
-    return [
+def test_only_loopback_is_listened_on(demo_stack: Stack) -> None:
+    own = {process.pid: " ".join(process.cmdline()) for process in demo_stack.processes()}
+    open_to_others = [
         own[connection.pid]
         for connection in psutil.net_connections("inet")
         if connection.pid in own
         and connection.status == psutil.CONN_LISTEN
         and connection.laddr.ip not in ("127.0.0.1", "::1", "::ffff:127.0.0.1")
     ]
-
-
-def is_presto(command: str) -> bool:
-    """Tell Presto's process by its main class."""
-    return "PrestoServer" in command
-
-
-def test_only_loopback_is_listened_on(demo_stack: Stack) -> None:
-    assert [command for command in open_to_others(demo_stack) if not is_presto(command)] == []
-
-
-@pytest.mark.xfail(strict=True, reason="Presto 0.287 opens its Thrift and JMX ports on every address")
-def test_presto_listens_on_loopback_only(demo_stack: Stack) -> None:
-    assert [command for command in open_to_others(demo_stack) if is_presto(command)] == []
+    assert open_to_others == []

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from ops.supervision import Supervisor
 from stack import Stack
 
 SYMBOL = "BINANCE:BTCUSDT"
@@ -165,7 +166,9 @@ def test_slider_moves_the_volatility(page: Page, parameters: Any) -> None:
 
 
 def test_page_recovers_when_cassandra_comes_back(demo_stack: Stack, page: Page) -> None:
-    demo_stack.kill("cassandra")
+    supervisor = Supervisor(demo_stack.home)
+    supervisor.stop("cassandra")
     expect(page.get_by_text("Cassandra does not answer.").first).to_be_visible()
+    supervisor.start("cassandra")
     for key in ("candles", "fan"):
         page.wait_for_function(f"{figure(key)}?.data.length > 0", timeout=OPEN_MS)

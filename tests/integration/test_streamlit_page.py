@@ -87,7 +87,7 @@ def test_page_says_that_cassandra_is_away(monkeypatch: pytest.MonkeyPatch) -> No
 def test_page_says_which_setting_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     monkeypatch.setenv("MARKET_SECRETS", str(tmp_path / "none.env"))
     monkeypatch.delenv("CASSANDRA_STREAMLIT_PASSWORD", raising=False)
-    assert "The setting CASSANDRA_STREAMLIT_PASSWORD is wrong" in texts(page())
+    assert "The setting CASSANDRA_STREAMLIT_PASSWORD was wrong" in texts(page())
 
 
 def test_page_without_a_forecast_shows_candles_and_how_to_get_one(symbol: str) -> None:

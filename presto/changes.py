@@ -1,23 +1,31 @@
-"""Teach Presto's Cassandra connector that a date can be part of a partition key: `date_keys.py JAR`.
+"""Change two classes of Presto 0.287 in its jars, where no setting helps: `changes.py FOLDER`.
 
-Presto 0.287 looks up partitions by text, numbers and timestamps, but reads a whole table when a key
-column is a date. Two methods of one class stand in the way: `isSupportedPartitionKey` says no to dates,
-and `getColumnValueForCql` writes them without quotes. Both choose by a switch over the type. Here the
-first's switch sends a date where it sends a timestamp, and the second's to a few instructions added at
-the end: those for a date, then those that put a text in quotes. What was changed before is left alone.
+A date can be part of a partition key. The Cassandra connector looks up partitions by text, numbers and
+timestamps, but reads a whole table when a key column is a date. Two methods of one class stand in the way:
+`isSupportedPartitionKey` says no to dates, and `getColumnValueForCql` writes them without quotes. Both choose
+by a switch over the type. Here the first's switch sends a date where it sends a timestamp, and the second's
+to a few instructions added at the end: those for a date, then those that put a text in quotes.
+
+The Thrift server listens on 127.0.0.1. It binds to a port of every address, any free one as it is configured
+here; now it binds to any free port of 127.0.0.1, where this one process alone asks for it.
+
+What was changed before is left alone.
 """
 
+import re
 import struct
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-CLASS_FILE = "com/facebook/presto/cassandra/CassandraType.class"
+LOOPBACK = b"127.0.0.1"
 TEXT, TIMESTAMP, DATE = 5, 18, 19  # the types' numbers in the switches
 LOAD_AND_SWITCH = b"\x2e\xaa"
 RETURN = b"\xb0"
+LOAD_PORT_AND_BIND = re.compile(rb"\x2a\xb4..\xb6(..)\xb9", re.DOTALL)
+LOAD_CONSTANT, ZERO, INVOKE = 0x13, 0x03, 0xB6
 FRAME_WITH_THE_SAME_VARIABLES = 251
 CONSTANT_SIZES = {
     **dict.fromkeys((7, 8, 16, 19, 20), 2),
@@ -50,7 +58,9 @@ class ClassFile:
     def __init__(self, content: bytes) -> None:
         self.content = bytearray(content)
         self.position = 8
-        self.names = dict(self._constants())
+        self.names: dict[int, str] = {}
+        self.pairs: dict[int, tuple[int, int]] = {}
+        self._read_constants()
 
     def read(self, layout: str) -> int:
         value: int
@@ -58,20 +68,35 @@ class ClassFile:
         self.position += struct.calcsize(layout)
         return value
 
-    def _constants(self) -> Iterator[tuple[int, str]]:
+    def _read_constants(self) -> None:
         count, index = self.read("H"), 1
         while index < count:
             tag = self.read("B")
             if tag == 1:
                 length = self.read("H")
-                yield index, self.content[self.position : self.position + length].decode("utf-8", "replace")
+                text = self.content[self.position : self.position + length]
+                self.names[index] = text.decode("utf-8", "replace")
                 self.position += length
             else:
+                if CONSTANT_SIZES[tag] == 4:
+                    self.pairs[index] = struct.unpack_from(">HH", self.content, self.position)
                 self.position += CONSTANT_SIZES[tag]
             index += 2 if tag in (5, 6) else 1
+        self.constants_end = self.position
         self.position += 6
         interfaces = self.read("H")
         self.members = self.position + 2 * interfaces
+
+    def method_name(self, index: int) -> tuple[int, str, str]:
+        """Return a method constant's class, name and descriptor."""
+        owner, name_and_type = self.pairs[index]
+        name, descriptor = self.pairs[name_and_type]
+        return owner, self.names[name], self.names[descriptor]
+
+    def add_constants(self, *constants: bytes) -> None:
+        """Add constants behind the last one; positions found before are void."""
+        self.content[self.constants_end : self.constants_end] = b"".join(constants)
+        self.add("H", 8, len(constants))
 
     def attributes(self) -> Iterator[tuple[str, int]]:
         """Yield each attribute's name and the position of its length; read on behind the last one."""
@@ -159,17 +184,65 @@ def with_date_keys(content: bytes) -> bytes:
     return bytes(file.content)
 
 
-def change(jar: Path) -> None:
-    """Rewrite the jar with the changed class; the same jar gives the same bytes everywhere."""
+def with_loopback_thrift(content: bytes) -> bytes:
+    """Return the class file whose method `start` binds to 127.0.0.1; unchanged where it did before."""
+    if LOOPBACK in content:
+        return content
+    file = ClassFile(content)
+    code = file.code("start")
+    found = LOAD_PORT_AND_BIND.search(file.content, code.start, code.start + code.length)
+    owner, name, descriptor = file.method_name(int.from_bytes(found[1], "big")) if found else (0, "", "")
+    if found is None or (name, descriptor[:3]) != ("bind", "(I)"):
+        raise ValueError("the instructions of start were not the expected ones")
+    (new,) = struct.unpack_from(">H", file.content, 8)
+    wanted = b"(Ljava/lang/String;I)" + descriptor[3:].encode()
+    bind = next(index for index, text in file.names.items() if text == "bind")
+    loopback, method = new + 1, new + 4  # the places of the five constants added below count from `new`
+    file.content[found.start() : found.end() - 1] = struct.pack(
+        ">BHBBH", LOAD_CONSTANT, loopback, ZERO, INVOKE, method
+    )
+    file.add_constants(
+        struct.pack(">BH", 1, len(LOOPBACK)) + LOOPBACK,
+        struct.pack(">BH", 8, new),
+        struct.pack(">BH", 1, len(wanted)) + wanted,
+        struct.pack(">BHH", 12, bind, new + 2),
+        struct.pack(">BHH", 10, owner, new + 3),
+    )
+    return bytes(file.content)
+
+
+CHANGES: tuple[tuple[str, str, Callable[[bytes], bytes]], ...] = (
+    (
+        "plugin/cassandra/presto-cassandra-*.jar",
+        "com/facebook/presto/cassandra/CassandraType.class",
+        with_date_keys,
+    ),
+    (
+        "lib/drift-transport-netty-*.jar",
+        "com/facebook/drift/transport/netty/server/DriftNettyServerTransport.class",
+        with_loopback_thrift,
+    ),
+)
+
+
+def change(jar: Path, class_file: str, changed: Callable[[bytes], bytes]) -> None:
+    """Rewrite a jar with one class changed; the same jar gives the same bytes everywhere."""
     with zipfile.ZipFile(jar) as old:
         members = [(info, old.read(info)) for info in old.infolist()]
-    changed = jar.with_suffix(".changed")
-    with zipfile.ZipFile(changed, "w", zipfile.ZIP_STORED) as new:
+    draft = jar.with_suffix(".changed")
+    with zipfile.ZipFile(draft, "w", zipfile.ZIP_STORED) as new:
         for info, content in members:
             member = zipfile.ZipInfo(info.filename, info.date_time)
-            new.writestr(member, with_date_keys(content) if info.filename == CLASS_FILE else content)
-    changed.replace(jar)
+            new.writestr(member, changed(content) if info.filename == class_file else content)
+    draft.replace(jar)
+
+
+def main(folder: Path) -> None:
+    """Change the jars in a folder."""
+    for pattern, class_file, changed in CHANGES:
+        (jar,) = folder.glob(pattern)
+        change(jar, class_file, changed)
 
 
 if __name__ == "__main__":
-    change(Path(sys.argv[1]))
+    main(Path(sys.argv[1]))
