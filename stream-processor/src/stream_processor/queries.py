@@ -65,6 +65,7 @@ class Queries:
         self._trades_progress.restore(settings.kafka_topic_name)
         self._bars_progress = Progress(settings, "bars")
         self._conditions = trade_conditions()
+        self._bar_schema = spark.createDataFrame([], BAR_SCHEMA).schema
 
     def start(self) -> list[StreamingQuery]:
         """Start all queries."""
@@ -165,7 +166,7 @@ class Queries:
         try:
             _append(changed, "bars_5s")
             all_bars = changed.withColumn("changed", F.lit(True)).unionByName(
-                self._spark.createDataFrame(neighbours, BAR_SCHEMA).withColumn("changed", F.lit(False))
+                self._spark.createDataFrame(neighbours, self._bar_schema).withColumn("changed", F.lit(False))
             )
             _append(running_averages(all_bars), "running_averages_15s")
         finally:

@@ -3,6 +3,7 @@
 import os
 import sys
 
+from py4j.java_gateway import java_import
 from pyspark.sql import SparkSession
 
 from common.settings import ROOT
@@ -47,6 +48,9 @@ def start_session(settings: StreamProcessorSettings) -> SparkSession:
         .config("spark.cleaner.periodicGC.interval", "10min")
         .getOrCreate()
     )
+    # Every batch asks for these; found by a package's `*` instead, each costs a search of all jars a package.
+    for name in ("org.apache.spark.sql.functions", "org.apache.spark.api.python.PythonUtils"):
+        java_import(spark.sparkContext._jvm, name)
     spark.conf.set("spark.cassandra.auth.username", settings.cassandra_username)
     spark.conf.set(
         "spark.cassandra.auth.password", settings.cassandra_stream_processor_password.get_secret_value()
