@@ -1,12 +1,22 @@
-"""The one stack that all tests share."""
+"""The one stack and the one browser that all tests share."""
 
 import os
 from collections.abc import Iterator
 
 import hypothesis
 import pytest
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from stack import Stack
+
+PATIENCE_MS = 60_000
+CHROMIUM = "/usr/bin/chromium"
+CHROMIUM_ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+)
 
 hypothesis.settings.register_profile("no deadline", deadline=None)
 hypothesis.settings.load_profile("no deadline")
@@ -35,3 +45,13 @@ def demo_stack(shared_stack: Stack) -> Stack:
     if shared_stack.feed != "demo":
         shared_stack.start_empty("demo")
     return shared_stack
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Start Chromium, without a window."""
+    expect.set_options(timeout=PATIENCE_MS)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
+        yield browser
+        browser.close()

@@ -1,4 +1,7 @@
-"""Bring uv and the locked Python environment: bootstrap.py ROOT CACHE ENVIRONMENT.
+"""Bring uv and the locked Python environment: bootstrap.py SOURCE CACHE ENVIRONMENT [PACKAGE ...].
+
+SOURCE is the root of the workspace, or a list of pinned requirements. Of a workspace these packages are
+installed, or else all of them with the tools of its developers.
 
 Runs on a bare Python 3.11 without pip or venv, so it needs nothing but the standard library.
 """
@@ -18,7 +21,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -177,8 +180,20 @@ def install(uv: Path, environment: Path, requirements: Path) -> None:
     (environment / ".complete").touch()
 
 
-def build_environment(root: Path, cache: Path, environment: Path) -> None:
-    """Install what uv.lock names."""
+def export(uv: Path, root: Path, target: Path, packages: Sequence[str]) -> Path:
+    """Write what uv.lock names for some packages, or for all, as a list of pinned versions and hashes.
+
+    The lock holds PyPI's own addresses; such a list installs from any index.
+    """
+    chosen = [part for package in packages for part in ("--package", package)]
+    whole = ("--no-dev", *chosen) if packages else ("--all-packages", "--all-groups")
+    fixed = ("--frozen", "--no-emit-workspace", "--project", str(root), "--output-file", str(target))
+    run_uv(uv, "export", *whole, *fixed)
+    return target
+
+
+def build_environment(source: Path, cache: Path, environment: Path, packages: Sequence[str]) -> None:
+    """Install a list of requirements, or what uv.lock names for some packages or all."""
     with building(environment) as missing:
         if not missing:
             return
@@ -186,11 +201,10 @@ def build_environment(root: Path, cache: Path, environment: Path) -> None:
         started = time.monotonic()
         print("Installing the Python environment (first start only) ...", file=sys.stderr, flush=True)
         uv = bring_uv(cache, os.environ)
-        # The lock holds PyPI's own addresses; a list of pinned versions and hashes installs from any index.
-        requirements = cache / f"{environment.name}.txt"
-        exported = ("--frozen", "--all-packages", "--all-groups", "--no-emit-workspace")
-        run_uv(uv, "export", *exported, "--project", str(root), "--output-file", str(requirements))
-        install(uv, environment, requirements)
+        if source.is_file():
+            install(uv, environment, source)
+        else:
+            install(uv, environment, export(uv, source, cache / f"{environment.name}.txt", packages))
         print(
             f"Installed the Python environment in {time.monotonic() - started:.0f} s.",
             file=sys.stderr,
@@ -200,10 +214,10 @@ def build_environment(root: Path, cache: Path, environment: Path) -> None:
 
 def main() -> int:
     """Build the environment named on the command line."""
-    root, cache, environment = (Path(argument) for argument in sys.argv[1:])
+    source, cache, environment = (Path(argument) for argument in sys.argv[1:4])
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        build_environment(root, cache, environment)
+        build_environment(source, cache, environment, sys.argv[4:])
     except (BootstrapError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -138,15 +138,9 @@ def republish(arguments: argparse.Namespace) -> int:
 
 
 def forecast(arguments: argparse.Namespace) -> int:
-    from ops.installation import bring_all
-    from ops.settings import cache_folder
+    from ops.installation import bring_java
 
-    installed = bring_all(cache_folder(), say)
-    surroundings = {
-        "MARKET_JARS": str(installed.jars),
-        "JAVA_HOME": str(installed.java_home),
-        "PYSPARK_PYTHON": sys.executable,
-    }
+    surroundings = {"JAVA_HOME": str(bring_java(say))}
     chosen = [part for symbol in arguments.symbol or () for part in ("--symbol", symbol)]
     run_module("gbm_analysis", [*chosen, *(["--scheduled"] if arguments.scheduled else [])], surroundings)
 

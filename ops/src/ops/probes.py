@@ -17,13 +17,15 @@ ANSWER_SECONDS = 5.0
 SCHEMA = ROOT / "cassandra" / "schema"
 
 
-def is_open(port: int) -> bool:
-    """Tell whether something listens on a local port.
+def is_open(host: str, port: int) -> bool:
+    """Tell whether something listens on a port.
 
-    Asked from an address of its own: from the same one, a try may be given the very port it looks for.
+    This machine is asked from an address of its own: from the same one, a try may be given the very port it
+    looks for.
     """
+    source = (ASKER, 0) if host == LOCALHOST else None
     try:
-        with socket.create_connection((LOCALHOST, port), timeout=1, source_address=(ASKER, 0)):
+        with socket.create_connection((host, port), timeout=1, source_address=source):
             return True
     except OSError:
         return False
@@ -31,7 +33,7 @@ def is_open(port: int) -> bool:
 
 def kafka(settings: OpsSettings, pid: int) -> str | None:
     """Log in to Kafka and look for the topics."""
-    if not is_open(settings.kafka_port):
+    if not is_open(settings.kafka_server, settings.kafka_port):
         return f"port {settings.kafka_port} was closed"
     from confluent_kafka import KafkaException
     from confluent_kafka.admin import AdminClient
@@ -50,7 +52,7 @@ def kafka(settings: OpsSettings, pid: int) -> str | None:
 
 def cassandra(settings: OpsSettings, pid: int) -> str | None:
     """Log in to Cassandra and look whether the schema is the newest."""
-    if not is_open(settings.cassandra_port):
+    if not is_open(settings.cassandra_host, settings.cassandra_port):
         return f"port {settings.cassandra_port} was closed"
     from cassandra import DriverException
     from cassandra.cluster import NoHostAvailable
@@ -75,9 +77,9 @@ def presto(settings: OpsSettings, pid: int) -> str | None:
     """Ask Presto for Cassandra's tables."""
     from ops.query import run_query
 
-    if not is_open(settings.presto_port):
+    if not is_open(settings.presto_host, settings.presto_port):
         return f"port {settings.presto_port} was closed"
-    info = fetch(f"http://{LOCALHOST}:{settings.presto_port}/v1/info")
+    info = fetch(f"http://{settings.presto_host}:{settings.presto_port}/v1/info")
     if '"starting":false' not in info:
         return f"it was still starting: {info[:100]}"
     try:

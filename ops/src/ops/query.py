@@ -8,7 +8,6 @@ import requests
 from ops.errors import MarketError
 from ops.settings import OpsSettings
 
-HOST = "127.0.0.1"
 USER = "ops"
 TIMEOUT_SECONDS = 30.0
 
@@ -16,7 +15,7 @@ TIMEOUT_SECONDS = 30.0
 def run_query(settings: OpsSettings, sql: str) -> list[dict[str, Any]]:
     """Return the rows as objects; raise MarketError with Presto's own words when it refuses."""
     connection = prestodb.dbapi.connect(
-        host=HOST,
+        host=settings.presto_host,
         port=settings.presto_port,
         user=USER,
         source="market",
@@ -33,7 +32,7 @@ def run_query(settings: OpsSettings, sql: str) -> list[dict[str, Any]]:
         raise MarketError(f"Presto refused the query: {' '.join(str(error.message).split())}.") from None
     except requests.exceptions.RequestException:
         raise MarketError(
-            f"Presto did not answer on {HOST}:{settings.presto_port}; see ./market status, "
+            f"Presto did not answer on {settings.presto_host}:{settings.presto_port}; see ./market status, "
             "or start it with ./market up."
         ) from None
     except (prestodb.exceptions.HttpError, prestodb.exceptions.DatabaseError) as error:

@@ -175,7 +175,7 @@ def play(
     settings: OpsSettings, frames: Iterable[Frame], survey: Survey, speed: float | None, report: Report
 ) -> tuple[list[str], float]:
     """Send all frames; return the journals that the collector wrote them to, and when the first was sent."""
-    address = f"ws://127.0.0.1:{settings.feed_port}/replay"
+    address = f"ws://{settings.feed_host}:{settings.feed_port}/replay"
     run = str(uuid.uuid4())
     try:
         with connect(

@@ -1,8 +1,9 @@
-"""The generated passwords."""
+"""The generated passwords: `python -m ops.secrets FILE` makes those that are missing."""
 
 import os
 import secrets
 import string
+import sys
 from pathlib import Path
 
 from ops.settings import read_env_file
@@ -38,3 +39,7 @@ def ensure_secrets(path: Path) -> None:
             file.writelines(f"{name}={value}\n" for name, value in values.items())
         draft.replace(path)
     path.chmod(0o600)
+
+
+if __name__ == "__main__":
+    ensure_secrets(Path(sys.argv[1]))

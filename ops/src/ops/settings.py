@@ -30,10 +30,12 @@ class OpsSettings(KafkaSettings, CassandraSettings):
     kafka_controller_port: int = Field(default=9093, ge=1, le=65535)
     cassandra_storage_port: int = Field(default=7000, ge=1, le=65535)
     cassandra_jmx_port: int = Field(default=7199, ge=1, le=65535)
+    presto_host: str = "127.0.0.1"
     presto_port: int = Field(default=8080, ge=1, le=65535)
     superset_port: int = Field(default=8088, ge=1, le=65535)
     streamlit_port: int = Field(default=8501, ge=1, le=65535)
     spark_ui_port: int = Field(default=4040, ge=1, le=65535)
+    feed_host: str = "127.0.0.1"
     feed_port: int = Field(default=8765, ge=1, le=65535)
     kafka_admin_password: SecretStr = SecretStr("")
     cassandra_ops_password: SecretStr = SecretStr("")
