@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from ops.supervision import Supervisor
 from stack import Stack
 
 STOCKS, CRYPTO = {"AAPL", "AMZN", "MSFT"}, {f"BINANCE:{coin}USDT" for coin in ("BTC", "DOGE", "ETH", "XRP")}
@@ -125,7 +126,9 @@ def test_nobody_gets_more_than_the_login_page(demo_stack: Stack, browser: Browse
 
 def test_page_recovers_when_presto_comes_back(demo_stack: Stack, page: Page) -> None:
     expect(tickers(page)).to_have_count(len(STOCKS))
-    demo_stack.kill("presto")
+    supervisor = Supervisor(demo_stack.home)
+    supervisor.stop("presto")
     expect(page.get_by_text("Presto was").first).to_be_visible()
+    supervisor.start("presto")
     assert page.get_by_text("Traceback").count() == 0
     expect(tickers(page)).to_have_count(len(STOCKS), timeout=3 * WAIT_MS)

@@ -8,11 +8,13 @@ from ops.doctor import days_left
 from ops.forecast import Span, is_caught_up
 from ops.logs import errors, last_error, tail
 from ops.query import table
+from stack import free_ports
 
 
 @pytest.fixture(autouse=True)
 def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setenv("MARKET_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PRESTO_PORT", str(free_ports(1)[0]))
     return tmp_path / "home"
 
 
