@@ -16,11 +16,13 @@ STATIC = (
     ("lint-imports",),
 )
 
+APART = "compose"  # its containers begin when the processes of the other tests have ended
+
 
 def kinds() -> tuple[str, ...]:
     """Return the folders of tests, the cheap ones first."""
     found = {path.parent.name for path in (ROOT / "tests").glob("*/test_*.py")}
-    first = tuple(kind for kind in ("unit", "integration", "e2e", "faults") if kind in found)
+    first = tuple(kind for kind in ("unit", "integration", "e2e", "faults", APART) if kind in found)
     return (*first, *sorted(found.difference(first)))
 
 
@@ -28,7 +30,9 @@ def commands(chosen: Sequence[str], extra: Sequence[str]) -> list[list[str]]:
     """Return what is run for some kinds of tests; the unit tests bring the static checks with them."""
     binaries = f"{sys.prefix}/bin"
     static = [[f"{binaries}/{name}", *arguments] for name, *arguments in STATIC] if "unit" in chosen else []
-    return [*static, [sys.executable, "-P", "-m", "pytest", *(f"tests/{kind}" for kind in chosen), *extra]]
+    groups = ([kind for kind in chosen if kind != APART], [kind for kind in chosen if kind == APART])
+    pytest = [sys.executable, "-P", "-m", "pytest"]
+    return [*static, *([*pytest, *(f"tests/{kind}" for kind in group), *extra] for group in groups if group)]
 
 
 def run(wanted: Sequence[str], extra: Sequence[str]) -> int:
@@ -40,7 +44,7 @@ def run(wanted: Sequence[str], extra: Sequence[str]) -> int:
     chosen = known if not wanted or "all" in wanted else wanted
     if set(chosen) - {"unit"}:
         os.environ["JAVA_HOME"] = str(bring_java(print))
-    if "e2e" in chosen:
+    if {"e2e", APART}.intersection(chosen):
         bring_chromium(print)
     for command in commands(chosen, extra):
         print("$", " ".join([command[0].rpartition("/")[2], *command[1:]]), flush=True)
