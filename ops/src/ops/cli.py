@@ -151,6 +151,19 @@ def test(arguments: argparse.Namespace) -> int:
     return checks.run(arguments.kind, arguments.pytest)
 
 
+def systemd(arguments: argparse.Namespace) -> int:
+    from ops import systemd
+
+    folder, systemctl = systemd.unit_folder(), systemd.find_systemctl()
+    if arguments.action == "uninstall":
+        systemd.uninstall(folder, systemctl, say)
+        return 0
+    settings = OpsSettings.load()
+    site = systemd.locate(settings, "compose" if arguments.compose else "local")
+    systemd.install(settings, site, folder, systemctl, say)
+    return 0
+
+
 def run_module(module: str, arguments: Sequence[str], surroundings: Mapping[str, str]) -> NoReturn:
     """Become another program of this environment."""
     sys.stdout.flush()
@@ -228,6 +241,9 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--to", dest="end", metavar="TIME", help="frames received before (UTC)")
     one = add(reset, "remove the data (the passwords stay)")
     one.add_argument("--yes", action="store_true", help="really do it")
+    one = add(systemd, "let systemd start the stack, the collector and the hourly forecast, or no more")
+    one.add_argument("action", choices=("install", "uninstall"))
+    one.add_argument("--compose", action="store_true", help="install the units of the stack in containers")
     one = add(test, "run the tests: unit, integration, e2e, faults, ... (default: all)")
     one.add_argument("kind", nargs="*", metavar="KIND")
     one.add_argument(

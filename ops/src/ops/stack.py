@@ -117,7 +117,7 @@ def up(settings: OpsSettings, wanted: Feed | None, keep: bool, report: Report) -
                     f"stop it with ./market down, then take --feed {wanted}."
                 )
         bring_up(settings, chosen(settings), report)
-        if feed == "demo":
+        if feed == "demo" and settings.market_scheduler == "internal":
             from ops.forecast import ensure_forecast
 
             installed = installation.bring_all(cache_folder(), report)
