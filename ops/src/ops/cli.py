@@ -23,6 +23,11 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
+def say_beside(line: str) -> None:
+    """Print a line beside a command's result."""
+    print(line, file=sys.stderr, flush=True)
+
+
 def up(arguments: argparse.Namespace) -> int:
     from ops import stack
     from ops.status import urls
@@ -112,7 +117,7 @@ def replay(arguments: argparse.Namespace) -> int:
         arguments.as_now,
         arguments.wait,
         arguments.into_live,
-        lambda line: print(line, file=sys.stderr, flush=True),
+        say_beside,
     )
     figures = result._asdict()
     print(
@@ -143,6 +148,20 @@ def forecast(arguments: argparse.Namespace) -> int:
     surroundings = {"JAVA_HOME": str(bring_java(say))}
     chosen = [part for symbol in arguments.symbol or () for part in ("--symbol", symbol)]
     run_module("gbm_analysis", [*chosen, *(["--scheduled"] if arguments.scheduled else [])], surroundings)
+
+
+def backup(arguments: argparse.Namespace) -> int:
+    from ops.backup import backup
+
+    backup(OpsSettings.load(), arguments.file, say_beside)
+    return 0
+
+
+def restore(arguments: argparse.Namespace) -> int:
+    from ops.backup import restore
+
+    restore(OpsSettings.load(), arguments.file, say_beside)
+    return 0
 
 
 def test(arguments: argparse.Namespace) -> int:
@@ -239,6 +258,10 @@ def parser() -> argparse.ArgumentParser:
     one = add(republish, "publish the journal again under its old ids, so that nothing doubles")
     one.add_argument("--from", dest="start", metavar="TIME", help="frames received at or after (UTC)")
     one.add_argument("--to", dest="end", metavar="TIME", help="frames received before (UTC)")
+    one = add(backup, "back up Cassandra's tables and Superset's database into one file")
+    one.add_argument("file", metavar="FILE", help="a new file, or - for standard output")
+    one = add(restore, "bring a backup back into the running stack")
+    one.add_argument("file", metavar="FILE", help="a backup, or - for standard input")
     one = add(reset, "remove the data (the passwords stay)")
     one.add_argument("--yes", action="store_true", help="really do it")
     one = add(systemd, "let systemd start the stack, the collector and the hourly forecast, or no more")

@@ -37,7 +37,9 @@ class OpsSettings(KafkaSettings, CassandraSettings):
     spark_ui_port: int = Field(default=4040, ge=1, le=65535)
     feed_host: str = "127.0.0.1"
     feed_port: int = Field(default=8765, ge=1, le=65535)
+    superset_home: Path | None = None
     kafka_admin_password: SecretStr = SecretStr("")
+    cassandra_admin_password: SecretStr = SecretStr("")
     cassandra_ops_password: SecretStr = SecretStr("")
 
     @property
