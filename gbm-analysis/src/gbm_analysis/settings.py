@@ -4,16 +4,15 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from common.settings import CassandraSettings
+from common.spark import SparkSettings
 
 MAX_STEPS = 1000
 
 
-class GbmSettings(CassandraSettings):
+class GbmSettings(SparkSettings, CassandraSettings):
     """Where bars are, how much of them to learn from, and how far to look ahead."""
 
     cassandra_gbm_analysis_password: SecretStr
-    spark_master: str = Field(default="local[*]", pattern=r"^(local(\[.+\])?|spark://.+)$")
-    spark_driver_host: str = "127.0.0.1"
     gbm_driver_memory_mb: int = Field(default=512, ge=450)
     gbm_sample_hours: float = Field(default=6, ge=0.25, le=72)
     gbm_horizon_seconds: int = Field(default=3600, ge=1, le=604_800)

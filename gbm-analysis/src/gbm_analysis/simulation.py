@@ -2,7 +2,7 @@
 
 import os
 import shutil
-import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +13,7 @@ from pyspark.errors import PySparkException
 
 from common.gbm import Counts
 from common.settings import ROOT
+from common.spark import configure
 from gbm_analysis.settings import GbmSettings
 from gbm_analysis.tasks import Task, add_up, tally
 
@@ -20,6 +21,8 @@ _JAVA_OPTIONS = (
     "-Duser.timezone=UTC -XX:+UseSerialGC -XX:TieredStopAtLevel=1 "
     f"-Dlog4j2.configurationFile={ROOT / 'gbm-analysis' / 'log4j2.properties'}"
 )
+
+TIME_LIMIT_SECONDS = 540.0  # less than the hourly service allows, so that there is a word about it
 
 
 class SparkError(Exception):
@@ -29,22 +32,15 @@ class SparkError(Exception):
 @contextmanager
 def spark_context(settings: GbmSettings) -> Iterator[SparkContext]:
     """Start Spark, and stop it; raise SparkError when it does not start."""
-    os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
-    os.environ.setdefault("SPARK_LOCAL_IP", settings.spark_driver_host)
     scratch = settings.market_home / "tmp"
     scratch.mkdir(parents=True, exist_ok=True)
     configuration = SparkConf().setAll(
         [
-            ("spark.app.name", "gbm-analysis"),
-            ("spark.master", settings.spark_master),
+            *configure(settings, "gbm-analysis").items(),
             ("spark.driver.memory", f"{settings.gbm_driver_memory_mb}m"),
-            ("spark.driver.host", settings.spark_driver_host),
-            ("spark.driver.bindAddress", settings.spark_driver_host),
             ("spark.driver.extraJavaOptions", _JAVA_OPTIONS),
-            ("spark.executor.extraJavaOptions", "-Duser.timezone=UTC"),
             ("spark.local.dir", str(scratch)),
             ("spark.ui.enabled", "false"),
-            ("spark.ui.showConsoleProgress", "false"),
         ]
     )
     _require_java()
@@ -65,10 +61,20 @@ def run_tasks(
 ) -> dict[str, Counts]:
     """Return each symbol's tally; the same on any number of partitions and in any order of the tasks."""
     slices = min(len(tasks), partitions or context.defaultParallelism)
+    out_of_time = threading.Timer(TIME_LIMIT_SECONDS, context.cancelAllJobs)
+    out_of_time.daemon = True
+    out_of_time.start()
     try:
         parts = context.parallelize(tasks, slices).mapPartitions(tally).collect()
     except Py4JJavaError as error:
+        if not out_of_time.is_alive():
+            raise SparkError(
+                f"Spark did not simulate within {TIME_LIMIT_SECONDS:.0f} s: "
+                "look whether its cluster had a free worker."
+            ) from None
         raise SparkError(f"Spark did not simulate: {_first_line(error)}") from None
+    finally:
+        out_of_time.cancel()
     return dict(add_up(parts))
 
 

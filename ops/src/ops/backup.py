@@ -257,7 +257,7 @@ def write_archive(stream: IO[bytes], description: Description, members: dict[str
 
 
 def extract(source: str, folder: Path, version: int) -> Description:
-    """Unpack a backup and return its description; raise MarketError unless it is whole and fits the schema."""
+    """Unpack a backup and return its description; raise MarketError unless it is whole and not too new."""
     name = "Standard input" if source == "-" else source
     try:
         with (
@@ -299,7 +299,8 @@ def check_space(folder: Path, size: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < size:
         raise MarketError(
-            f"The backup needed {size / 1024**3:.1f} GB, and {free / 1024**3:.1f} GB of disk were free: free some."
+            f"The backup needed {size / 1024**3:.1f} GB, and {free / 1024**3:.1f} GB of disk were free: "
+            "free some disk space."
         )
 
 

@@ -37,7 +37,7 @@ def commands(chosen: Sequence[str], extra: Sequence[str]) -> list[list[str]]:
 
 
 def run(wanted: Sequence[str], extra: Sequence[str]) -> int:
-    """Run the tests of some kinds, or all but those by name; return the exit status of the first that fails."""
+    """Run the tests of some kinds, or the usual ones; return the exit status of the first that fails."""
     known = kinds()
     unknown = [kind for kind in wanted if kind not in (*known, "all")]
     if unknown:

@@ -7,11 +7,12 @@ import threading
 
 from cassandra.cluster import NoHostAvailable
 from confluent_kafka import KafkaException
+from py4j.protocol import Py4JError
 
 from common.heartbeat import write_heartbeat
 from common.settings import SettingsError
 from stream_processor.queries import Queries
-from stream_processor.session import start_session
+from stream_processor.session import has_workers, start_session
 from stream_processor.settings import StreamProcessorSettings
 
 SERVICE = "stream-processor"
@@ -38,7 +39,7 @@ def main() -> int:
         spark = start_session(settings)
         queries = Queries(settings, spark)
         running = queries.start()
-    except (OSError, KafkaException, NoHostAvailable) as error:
+    except (OSError, KafkaException, NoHostAvailable, Py4JError) as error:
         log.error("The stream processor could not start: %s", error)
         return 1
     log.info("started %s", ", ".join(query.name for query in running))
@@ -47,10 +48,13 @@ def main() -> int:
         if failed is not None:
             log.error("The query %s failed: %s", failed.name, failed.exception())
             return 1
+        working = has_workers(spark, settings)
         write_heartbeat(
             settings.market_home,
             SERVICE,
-            ready=all(not query.status["message"].startswith("Initializing") for query in running),
+            ready=working
+            and all(not query.status["message"].startswith("Initializing") for query in running),
+            problems=[] if working else [f"no worker of {settings.spark_master} was there"],
             trades_stored=queries.counters.trades_stored,
             dead_lettered=queries.counters.dead_lettered,
             late=queries.counters.late,

@@ -1,12 +1,11 @@
 """The Spark session, and how it logs in to Kafka and Cassandra."""
 
-import os
-import sys
-
 from py4j.java_gateway import java_import
+from pyspark import SparkConf
 from pyspark.sql import SparkSession
 
 from common.settings import ROOT
+from common.spark import configure
 from stream_processor.settings import StreamProcessorSettings
 
 
@@ -15,22 +14,16 @@ def start_session(settings: StreamProcessorSettings) -> SparkSession:
     jars = sorted(str(jar) for jar in (settings.market_jars / "spark").glob("*.jar"))
     if not jars:
         raise FileNotFoundError(f"There are no Spark jars in {settings.market_jars / 'spark'}.")
-    os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
-    os.environ.setdefault("SPARK_LOCAL_IP", settings.spark_driver_host)
+    shared = SparkConf(loadDefaults=False).setAll(list(configure(settings, "stream-processor").items()))
     spark = (
-        SparkSession.builder.appName("stream-processor")
-        .master(settings.spark_master)
+        SparkSession.builder.config(conf=shared)
         .config("spark.jars", ",".join(jars))
         .config("spark.driver.memory", settings.spark_driver_memory)
-        .config("spark.driver.host", settings.spark_driver_host)
-        .config("spark.driver.bindAddress", settings.spark_driver_host)
         .config(
             "spark.driver.extraJavaOptions",
             f"-Duser.timezone=UTC -Dlog4j2.configurationFile={LOG_CONFIGURATION}",
         )
-        .config("spark.executor.extraJavaOptions", "-Duser.timezone=UTC")
         .config("spark.ui.port", settings.spark_ui_port)
-        .config("spark.ui.showConsoleProgress", False)
         .config("spark.ui.retainedJobs", 50)
         .config("spark.ui.retainedStages", 50)
         .config("spark.sql.ui.retainedExecutions", 20)
@@ -56,6 +49,12 @@ def start_session(settings: StreamProcessorSettings) -> SparkSession:
         "spark.cassandra.auth.password", settings.cassandra_stream_processor_password.get_secret_value()
     )
     return spark
+
+
+def has_workers(spark: SparkSession, settings: StreamProcessorSettings) -> bool:
+    """Tell whether anybody works for this driver: itself, or at least one worker of the cluster."""
+    holders = spark.sparkContext._jsc.sc().getExecutorMemoryStatus().size()
+    return not settings.on_cluster or bool(holders > 1)
 
 
 LOG_CONFIGURATION = ROOT / "stream-processor" / "log4j2.properties"

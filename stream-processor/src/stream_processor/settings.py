@@ -6,18 +6,17 @@ from typing import ClassVar
 from pydantic import Field, SecretStr
 
 from common.settings import CassandraSettings, KafkaSettings
+from common.spark import SparkSettings
 
 
-class StreamProcessorSettings(KafkaSettings, CassandraSettings):
+class StreamProcessorSettings(SparkSettings, KafkaSettings, CassandraSettings):
     """Where to read, where to write, and how much at once."""
 
     kafka_username: ClassVar[str] = "stream-processor"
     kafka_stream_processor_password: SecretStr
     cassandra_username: ClassVar[str] = "stream_processor"
     cassandra_stream_processor_password: SecretStr
-    spark_master: str = "local[*]"
     spark_driver_memory: str = Field(default="768m", pattern=r"^\d+[kmg]$")
-    spark_driver_host: str = "127.0.0.1"
     spark_ui_port: int = Field(default=4040, ge=1, le=65535)
     market_jars: Path
     spark_checkpoints: Path | None = None
