@@ -3,13 +3,26 @@
 import json
 import os
 import subprocess
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
-from stack import RECORDINGS, ROOT, free_ports
+import polars as pl
+from polars.testing import assert_frame_equal
+
+import oracle
+from stack import RECORDINGS, ROOT, free_ports, wait_until
 
 BUILD_SECONDS = 2400
 HEALTH_SECONDS = 600
 COMMAND_SECONDS = 600
+CRYPTO = RECORDINGS / "crypto-20240808.jsonl.gz"
+RECORDING = CRYPTO if CRYPTO.exists() else ROOT / "tests" / "data" / "demo.jsonl.gz"
+TABLES: dict[str, Callable[[pl.DataFrame], pl.DataFrame]] = {
+    "bars_5s": oracle.bars,
+    "running_averages_15s": oracle.running_averages,
+}
 
 
 class Compose:
@@ -26,19 +39,24 @@ class Compose:
             **({"MARKET_RECORDINGS": str(RECORDINGS)} if RECORDINGS.exists() else {}),
         }
 
-    def run(self, *arguments: str, seconds: float = COMMAND_SECONDS) -> str:
-        """Run `docker compose` and return what it printed."""
-        done = subprocess.run(
+    def start(self, *arguments: str, **streams: Any) -> "subprocess.Popen[bytes]":
+        """Start `docker compose` and return its process."""
+        return subprocess.Popen(
             ["docker", "compose", "--project-name", self.project, *arguments],
             cwd=ROOT,
             env=os.environ | self.settings,
-            capture_output=True,
-            text=True,
-            timeout=seconds,
-            check=False,
+            **({"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL} | streams),
         )
-        assert done.returncode == 0, f"{arguments}:\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
-        return done.stdout
+
+    def run(self, *arguments: str, seconds: float = COMMAND_SECONDS, **streams: Any) -> str:
+        """Run `docker compose` and return what it printed."""
+        with self.start(*arguments, **streams) as process:
+            try:
+                out, errors = (text.decode() if text else "" for text in process.communicate(timeout=seconds))
+            finally:
+                process.kill()
+        assert process.returncode == 0, f"{arguments}:\n{out[-4000:]}\n{errors[-4000:]}"
+        return out
 
     def up(self, *arguments: str, seconds: float = HEALTH_SECONDS) -> None:
         """Start everything and wait for health."""
@@ -52,10 +70,81 @@ class Compose:
         """Return the rows that Presto gives."""
         return json.loads(self.market("presto", "query", sql, "--json"))
 
-    def containers(self) -> list[dict[str, Any]]:
-        """Return what docker says of each container of the project."""
-        ids = self.run("ps", "-a", "-q").split()
+    def containers(self, *services: str) -> list[dict[str, Any]]:
+        """Return what docker says of each container of the project, or of some services."""
+        ids = self.run("ps", "-a", "-q", *services).split()
         return json.loads(subprocess.run(["docker", "inspect", *ids], capture_output=True, check=True).stdout)
+
+    def kill(self, service: str, number: int = 1) -> None:
+        """Kill all processes of one of a service's containers, and wait until it has begun anew."""
+
+        def state() -> dict[str, Any]:
+            label = "com.docker.compose.container-number"
+            (one,) = (
+                container
+                for container in self.containers(service)
+                if container["Config"]["Labels"][label] == str(number)
+            )
+            return dict(one["State"])
+
+        before = state()
+        # The signal ends the shell that sends it too.
+        self.start("exec", "-T", "--index", str(number), service, "sh", "-c", "kill -9 -1").communicate()
+        wait_until(
+            lambda: (now := state())["Running"] and now["StartedAt"] != before["StartedAt"],
+            f"another start of {service}",
+        )
+
+    def until_healthy(self, *services: str) -> None:
+        """Wait until these services' containers are healthy."""
+
+        def ailing() -> list[str]:
+            return [
+                container["Name"]
+                for container in self.containers(*services)
+                if container["State"]["Health"]["Status"] != "healthy"
+            ]
+
+        wait_until(lambda: not ailing(), f"health of {', '.join(services)}", HEALTH_SECONDS)
+
+    def replayed(self, folder: Path) -> pl.DataFrame:
+        """Return the trades of all journals of replays, as they were received."""
+        self.run("cp", "collector:/market/journal", str(folder))
+        # One that is just being packed is there twice.
+        paths = sorted((folder / "journal").glob("*r.jsonl*"))
+        journals = {path.name.partition(".")[0]: path for path in paths}
+        trades = pl.concat([oracle.trades(path).drop("arrival") for path in journals.values()])
+        return trades.with_row_index("arrival")
+
+    def password(self, name: str) -> str:
+        """Return a generated password."""
+        return self.run(
+            "exec", "-T", "superset", "sh", "-c", f". /secrets/secrets.env && echo ${name}"
+        ).strip()
+
+    def rows(self, table: str, expected: pl.DataFrame) -> pl.DataFrame:
+        """Return a table's rows for the symbols and days of `expected`, shaped as it is."""
+        days = {datetime.fromtimestamp(start / 1000, UTC).date() for start in expected["window_start"]}
+        symbols = ", ".join(f"'{symbol}'" for symbol in expected["symbol"].unique())
+        chosen = ", ".join(f"date '{day}'" for day in days)
+        found = self.query(
+            f"select {', '.join(expected.columns)} from cassandra.market.{table} "
+            f"where symbol in ({symbols}) and day in ({chosen})"
+        )
+        shaped = [row | {"window_start": milliseconds(row["window_start"])} for row in found]
+        return pl.DataFrame(shaped, schema=expected.schema).sort("symbol", "window_start")
+
+    def check(self, trades: pl.DataFrame) -> None:
+        """Compare bars and running averages with polars over the trades."""
+        for table, expect_rows in TABLES.items():
+            expected = expect_rows(trades)
+            assert_frame_equal(self.rows(table, expected), expected, rel_tol=1e-9, abs_tol=1e-9)
+
+
+def milliseconds(text: str) -> int:
+    """Return Presto's UTC time as ms since the epoch."""
+    moment = datetime.fromisoformat(text.removesuffix(" UTC")).replace(tzinfo=UTC)
+    return round(moment.timestamp() * 1000)
 
 
 def has_engine() -> bool:

@@ -15,35 +15,24 @@ from cassandra_schema.settings import CassandraSchemaSettings
 from common.cassandra import connect
 from common.settings import ROOT
 from stack import Stack, wait_until
+from superset_api import SECONDS, SupersetApi
 
 CHARTS = ROOT / "superset" / "assets" / "charts"
 SYMBOLS = ("TEST:A", "TEST:B", "TEST:C")
 DAYS = (date(2001, 2, 3), date(2001, 2, 4), date(2001, 2, 5))
 ROWS = 7  # in each partition, five seconds apart
 PRICE = 12.5
-SECONDS = 60
 
 pytestmark = pytest.mark.timeout(900)
 
 
-class Superset:
-    """A user of Superset's API."""
+class Superset(SupersetApi):
+    """A user of a stack's Superset, who also looks at Presto."""
 
     def __init__(self, stack: Stack, user: str | None) -> None:
-        self.address = f"http://127.0.0.1:{stack.settings['SUPERSET_PORT']}"
+        password = stack.secrets()[f"SUPERSET_{user.upper()}_PASSWORD"] if user else ""
+        super().__init__(stack.settings["SUPERSET_PORT"], user or "", password)
         self.presto = f"http://127.0.0.1:{stack.settings['PRESTO_PORT']}"
-        self.session = requests.Session()
-        if user:
-            login = {"username": user, "password": stack.secrets()[f"SUPERSET_{user.upper()}_PASSWORD"]}
-            answer = self.ask("POST", "/api/v1/security/login", json=login | {"provider": "db"})
-            self.session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
-            token = self.ask("GET", "/api/v1/security/csrf_token/").json()["result"]
-            self.session.headers.update({"X-CSRFToken": token, "Referer": self.address})
-
-    def ask(self, method: str, path: str, **arguments: Any) -> requests.Response:
-        return self.session.request(
-            method, self.address + path, timeout=SECONDS, allow_redirects=False, **arguments
-        )
 
     def charts(self) -> dict[str, int]:
         """Return the charts' numbers by their names."""
