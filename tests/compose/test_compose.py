@@ -1,4 +1,4 @@
-"""`docker compose up` from a clean state: health, limits, a recording against polars, pages, backup, upgrade."""
+"""`docker compose up` from a clean state: health, limits, a recording against polars, pages, backups."""
 
 import json
 import shutil
