@@ -8,8 +8,10 @@ load_secrets SPARK_SECRET_KEY
 java=$(find_java)
 : "${SPARK_MASTER_HOST:=spark-master}" "${SPARK_WORKER_CORES:=4}" "${SPARK_WORKER_MEMORY:=1536m}"
 SPARK_HOME=$("$MARKET_PYTHON" -c 'import pyspark; print(pyspark.__path__[0])')
+core=("$SPARK_HOME"/jars/spark-core_*.jar)
+SPARK_SCALA_VERSION=$(sed 's/.*spark-core_\([0-9.]*\)-.*/\1/' <<<"${core[0]}")
 SPARK_CONF_DIR=$MARKET_HOME/run/spark
-export SPARK_HOME SPARK_CONF_DIR SPARK_WORKER_CORES SPARK_WORKER_MEMORY
+export SPARK_HOME SPARK_SCALA_VERSION SPARK_CONF_DIR SPARK_WORKER_CORES SPARK_WORKER_MEMORY
 mkdir -p "$SPARK_CONF_DIR" "$MARKET_HOME/data/spark"
 cp "$room/log4j2.properties" "$SPARK_CONF_DIR"
 SPARK_RECOVERY=$MARKET_HOME/data/spark

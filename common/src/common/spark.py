@@ -2,6 +2,7 @@
 
 import os
 import sys
+from typing import Any
 
 from pydantic import Field, SecretStr
 
@@ -21,6 +22,13 @@ class SparkSettings(Settings):
     def on_cluster(self) -> bool:
         """Tell whether other processes than the driver do the work."""
         return self.spark_master.startswith("spark://")
+
+
+def java_message(error: Any) -> str:
+    """Return in one line what an error of Java says."""
+    java = getattr(error, "java_exception", None)
+    text = str(error if java is None else java.getMessage())
+    return text.strip().partition("\n")[0]
 
 
 def configure(settings: SparkSettings, job: str) -> dict[str, str]:

@@ -13,7 +13,7 @@ from pyspark.errors import PySparkException
 
 from common.gbm import Counts
 from common.settings import ROOT
-from common.spark import configure
+from common.spark import configure, java_message
 from gbm_analysis.settings import GbmSettings
 from gbm_analysis.tasks import Task, add_up, tally
 
@@ -47,7 +47,7 @@ def spark_context(settings: GbmSettings) -> Iterator[SparkContext]:
     try:
         context = SparkContext(conf=configuration)
     except Py4JJavaError as error:
-        raise SparkError(f"Spark did not start: {_first_line(error)}") from None
+        raise SparkError(f"Spark did not start: {java_message(error)}") from None
     except PySparkException as error:
         raise SparkError(f"Spark did not start: {error}") from None
     try:
@@ -72,7 +72,7 @@ def run_tasks(
                 f"Spark did not simulate within {TIME_LIMIT_SECONDS:.0f} s: "
                 "look whether its cluster had a free worker."
             ) from None
-        raise SparkError(f"Spark did not simulate: {_first_line(error)}") from None
+        raise SparkError(f"Spark did not simulate: {java_message(error)}") from None
     finally:
         out_of_time.cancel()
     return dict(add_up(parts))
@@ -85,7 +85,3 @@ def _require_java() -> None:
         raise SparkError(
             f"Spark did not start: Java was not found at {java}; install Java 17 or set JAVA_HOME."
         )
-
-
-def _first_line(error: Py4JJavaError) -> str:
-    return str(error.java_exception.getMessage()).partition("\n")[0]

@@ -11,6 +11,7 @@ from py4j.protocol import Py4JError
 
 from common.heartbeat import write_heartbeat
 from common.settings import SettingsError
+from common.spark import java_message
 from stream_processor.queries import Queries
 from stream_processor.session import has_workers, start_session
 from stream_processor.settings import StreamProcessorSettings
@@ -40,7 +41,7 @@ def main() -> int:
         queries = Queries(settings, spark)
         running = queries.start()
     except (OSError, KafkaException, NoHostAvailable, Py4JError) as error:
-        log.error("The stream processor could not start: %s", error)
+        log.error("The stream processor could not start: %s", java_message(error))
         return 1
     log.info("started %s", ", ".join(query.name for query in running))
     while not stopped.wait(HEARTBEAT_SECONDS):
