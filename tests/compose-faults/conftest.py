@@ -1,18 +1,27 @@
-"""The compose project in a clean state for each file of tests."""
+"""A compose project for each file of tests."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from compose_stack import Compose
+from compose_stack import BUILD_SECONDS, Compose, has_engine
 
 
 @pytest.fixture(scope="module")
-def fresh(compose: Compose) -> Iterator[Compose]:
-    """Start from nothing; settings that a test changed are taken back in the end."""
-    settings = dict(compose.settings)
-    compose.run("--profile", "cluster", "down", "--volumes", "--timeout", "30")
-    compose.up()
+def clean() -> Iterator[Compose]:
+    """Build the images and give a project without containers and data; remove those again in the end."""
+    if not has_engine():
+        pytest.skip("needs a Docker engine")
+    compose = Compose("market-faults")
+    every = ("--profile", "*")
+    compose.run(*every, "down", "--volumes", "--remove-orphans", "--timeout", "30")
+    compose.run("--profile", "cluster", "build", "--quiet", seconds=BUILD_SECONDS)
     yield compose
-    compose.run("--profile", "cluster", "down", "--volumes", "--timeout", "30")
-    compose.settings = settings
+    compose.run(*every, "down", "--volumes", "--remove-orphans", "--timeout", "30")
+
+
+@pytest.fixture(scope="module")
+def fresh(clean: Compose) -> Compose:
+    """Start everything from nothing."""
+    clean.up()
+    return clean

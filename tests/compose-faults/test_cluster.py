@@ -16,16 +16,16 @@ pytestmark = pytest.mark.timeout(4000)
 
 
 @pytest.fixture(scope="module")
-def cluster(fresh: Compose) -> Compose:
+def cluster(clean: Compose) -> Compose:
     """Let the same jobs run on a cluster."""
-    fresh.settings |= {"SPARK_MASTER": MASTER, "COMPOSE_PROFILES": "cluster"}
-    fresh.up("--build", "--scale", "spark-worker=2", seconds=2400)
-    return fresh
+    clean.settings |= {"SPARK_MASTER": MASTER, "COMPOSE_PROFILES": "cluster"}
+    clean.up("--scale", "spark-worker=2")
+    return clean
 
 
 def ask(compose: Compose, service: str, url: str) -> Any:
     """Return the JSON that a service finds at a URL."""
-    script = f"import urllib.request as u; print(u.urlopen('{url}', timeout=9).read().decode())"
+    script = f"import urllib.request as u; print(u.urlopen('{url}', timeout=60).read().decode())"
     return json.loads(compose.run("exec", "-T", service, "python", "-c", script))
 
 
@@ -42,6 +42,15 @@ def executors(compose: Compose) -> int:
     return sum(executor["id"] != "driver" for executor in found)
 
 
+def minutes(compose: Compose) -> float:
+    """Return of how many minutes of the last day the symbol has bars."""
+    [row] = compose.query(
+        f"select count(*) as n from cassandra.market.bars_5s where symbol = '{SYMBOL}' "
+        "and day in (current_date, current_date - interval '1' day)"
+    )
+    return float(row["n"]) / 12
+
+
 def stored(compose: Compose) -> int:
     """Return how many trades of the recording's first symbol are stored."""
     trades = oracle.trades(RECORDING)
@@ -54,6 +63,7 @@ def test_the_jobs_run_on_the_workers(cluster: Compose) -> None:
     assert state["aliveworkers"] == 2
     assert [app["name"] for app in state["activeapps"]] == ["stream-processor"]
     assert executors(cluster) == 2
+    wait_until(lambda: minutes(cluster) > 30, "bars to learn from", 600)
     cluster.market("gbm-analysis", "forecast", "--symbol", SYMBOL)
     assert [app["name"] for app in cluster_state(cluster)["completedapps"]] == ["gbm-analysis"]
     statuses = cluster.query(

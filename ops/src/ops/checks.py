@@ -31,7 +31,7 @@ def commands(chosen: Sequence[str], extra: Sequence[str]) -> list[list[str]]:
     """Return what is run for some kinds of tests; the unit tests bring the static checks with them."""
     binaries = f"{sys.prefix}/bin"
     static = [[f"{binaries}/{name}", *arguments] for name, *arguments in STATIC] if "unit" in chosen else []
-    groups = ([kind for kind in chosen if kind not in APART], [kind for kind in chosen if kind in APART])
+    groups = ([kind for kind in chosen if kind not in APART], *([kind] for kind in APART if kind in chosen))
     pytest = [sys.executable, "-P", "-m", "pytest"]
     return [*static, *([*pytest, *(f"tests/{kind}" for kind in group), *extra] for group in groups if group)]
 
