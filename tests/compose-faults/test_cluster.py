@@ -42,13 +42,14 @@ def executors(compose: Compose) -> int:
     return sum(executor["id"] != "driver" for executor in found)
 
 
-def minutes(compose: Compose) -> float:
-    """Return of how many minutes of the last day the symbol has bars."""
+def can_forecast(compose: Compose) -> bool:
+    """Tell whether the symbol is known and has half an hour of bars; it is noted after its bars."""
+    known = compose.query(f"select symbol from cassandra.market.symbols where symbol = '{SYMBOL}'")
     [row] = compose.query(
         f"select count(*) as n from cassandra.market.bars_5s where symbol = '{SYMBOL}' "
         "and day in (current_date, current_date - interval '1' day)"
     )
-    return float(row["n"]) / 12
+    return bool(known) and row["n"] > 30 * 12
 
 
 def stored(compose: Compose) -> int:
@@ -63,7 +64,7 @@ def test_the_jobs_run_on_the_workers(cluster: Compose) -> None:
     assert state["aliveworkers"] == 2
     assert [app["name"] for app in state["activeapps"]] == ["stream-processor"]
     assert executors(cluster) == 2
-    wait_until(lambda: minutes(cluster) > 30, "bars to learn from", 600)
+    wait_until(lambda: can_forecast(cluster), "a symbol with bars to learn from", 600)
     cluster.market("gbm-analysis", "forecast", "--symbol", SYMBOL)
     assert [app["name"] for app in cluster_state(cluster)["completedapps"]] == ["gbm-analysis"]
     statuses = cluster.query(
