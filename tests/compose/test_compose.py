@@ -1,6 +1,7 @@
 """`docker compose up` from a clean state: health, limits, a recording against polars, pages, backups."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -173,6 +174,23 @@ def test_newer_code_brings_an_older_store_up_to_date_and_keeps_it(compose: Compo
     assert compose.query("select count(later) as n from cassandra.market.trades") == [{"n": 0}]
     compose.check(oracle.trades(RECORDING))
     keeps(compose, before)
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "left_out"),
+    [("", set()), ("internal", set()), ("systemd", {"collector", "gbm-analysis"})],
+)
+def test_what_systemd_schedules_does_not_start_by_itself(scheduler: str, left_out: set[str]) -> None:
+    done = subprocess.run(
+        ["docker", "compose", "config", "--services"],
+        cwd=ROOT,
+        env=os.environ | {"MARKET_SCHEDULER": scheduler},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert {service.name for service in SERVICES} - set(done.stdout.split()) == left_out
+    assert done.stderr == ""
 
 
 def test_the_compose_file_and_the_dockerfiles_are_clean() -> None:

@@ -171,17 +171,21 @@ def test_what_has_a_jvm_may_compile() -> None:
     assert denying == {"market-collector.service"}
 
 
-def test_compose_starts_everything_but_what_has_a_unit_of_its_own() -> None:
-    every: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
-    services = {name: service for name, service in every.items() if "profiles" not in service}
-    (command,) = values(render(COMPOSE)["market-compose.service"], "ExecStart")
-    started = set(command.partition("--wait ")[2].split())
-    waiting = list(started)
-    while waiting:
-        needed = (services.keys() & set(services[waiting.pop()].get("depends_on", ()))) - started
-        started |= needed
-        waiting += needed
-    assert started == set(services) - {"collector", "gbm-analysis"}
+def test_compose_leaves_out_what_has_a_unit_of_its_own_only_when_systemd_is_the_scheduler() -> None:
+    services: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    extended = {service["extends"]["file"] for service in services.values() if "extends" in service}
+    (file,) = extended
+    profiles = {}
+    for scheduler in ("internal", "systemd"):
+        path = ROOT / file.replace("${MARKET_SCHEDULER:-internal}", scheduler)
+        profiles[scheduler] = yaml.safe_load(path.read_text())["services"]["scheduled"].get("profiles")
+    assert {name for name, service in services.items() if "extends" in service} == {
+        "collector",
+        "gbm-analysis",
+    }
+    assert profiles == {"internal": None, "systemd": ["scheduled"]}
+    (stop,) = values(render(COMPOSE)["market-compose.service"], "ExecStop")
+    assert stop.endswith(" --profile scheduled stop")
 
 
 @every_site
@@ -265,8 +269,13 @@ def test_units_come_and_go_and_without_systemd_they_are_only_written(site: Site,
         assert {file.name: file.read_text() for file in folder.iterdir()} == render(site)
     assert said[-1] == "systemd is not running: the units were only written."
     (folder / "other.service").touch()
+    (folder / "gbm-analysis.timer").symlink_to(folder / "market-gbm-analysis.timer")
+    (folder / "timers.target.wants").mkdir()
+    (folder / "timers.target.wants" / "market-collector.timer").symlink_to("../market-collector.timer")
+    (folder / "timers.target.wants" / "other.service").symlink_to("../other.service")
     uninstall(folder, None, said.append)
-    assert [file.name for file in folder.iterdir()] == ["other.service"]
+    left = sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if not file.is_dir())
+    assert left == ["other.service", "timers.target.wants/other.service"]
     uninstall(folder, None, said.append)
     assert said[-1] == "No units were installed."
 

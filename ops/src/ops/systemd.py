@@ -5,7 +5,7 @@ import pwd
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -165,6 +165,11 @@ def installed_units(folder: Path) -> list[str]:
     return sorted(found, key=lambda name: (not name.endswith(".timer"), name))
 
 
+def links(folder: Path, names: Collection[str]) -> list[Path]:
+    """Return the links by which systemd finds units: under other names, and among what a target wants."""
+    return sorted(path for path in folder.rglob("*") if path.is_symlink() and path.readlink().name in names)
+
+
 def unit_folder() -> Path:
     """Return where this user's units belong."""
     if os.geteuid() == 0:
@@ -233,8 +238,8 @@ def uninstall(folder: Path, systemctl: Sequence[str] | None, report: Report) -> 
     if systemctl is not None:
         call(systemctl, "disable", "--now", *found)
     try:
-        for name in found:
-            (folder / name).unlink()
+        for file in (*links(folder, found), *(folder / name for name in found)):
+            file.unlink()
     except OSError as error:
         raise MarketError(f"The units could not be removed: {error}.") from None
     if systemctl is not None:
