@@ -355,13 +355,14 @@ def host(image: None) -> Iterator[Machine]:
             STREAMLIT_PORT=stack.settings["STREAMLIT_PORT"],
             MARKET_RECORDINGS=str(ROOT / "tests" / "data"),
         )
-        stack.run("--profile", "scheduled", "down", "--volumes")
-        machine.compose("--profile", "scheduled", "build", "--quiet")
+        stack.run("down", "--volumes", "--timeout", "30")
+        machine.compose("build", "--quiet")
+        machine.compose("build", "--quiet", "gbm-analysis")
         machine.market("systemd", "install", "--compose", user="root")
         yield machine
     finally:
         machine.remove()
-        stack.run("--profile", "scheduled", "down", "--volumes", "--timeout", "30")
+        stack.run("down", "--volumes", "--timeout", "30")
 
 
 @pytest.fixture(scope="module")

@@ -184,8 +184,9 @@ def test_compose_leaves_out_what_has_a_unit_of_its_own_only_when_systemd_is_the_
         "gbm-analysis",
     }
     assert profiles == {"internal": None, "systemd": ["scheduled"]}
-    (stop,) = values(render(COMPOSE)["market-compose.service"], "ExecStop")
-    assert stop.endswith(" --profile scheduled stop")
+    unit = render(COMPOSE)["market-compose.service"]
+    assert [value.partition(" ")[2] for value in values(unit, "ExecStart")] == ["compose up -d --wait"]
+    assert [value.partition(" ")[2] for value in values(unit, "ExecStop")] == ['compose "--profile=*" stop']
 
 
 @every_site
