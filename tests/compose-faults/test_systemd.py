@@ -8,14 +8,15 @@ import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
+from common.settings import ROOT
 from compose_stack import BUILD_SECONDS, Compose, has_engine
 from ops.services import SERVICES
 from ops.settings import cache_folder
-from stack import COMMAND_SECONDS, ROOT, wait_until
+from stack import COMMAND_SECONDS, wait_until
 
 DOCKERFILE = Path(__file__).with_name("systemd.Dockerfile")
 IMAGE = "market-systemd-test"
@@ -55,16 +56,33 @@ class Machine:
 
     def __init__(self, name: str, *options: str, in_containers: bool = False) -> None:
         self.name = name
+        self.options = options
         self.in_containers = in_containers
+
+    def __enter__(self) -> Self:
+        """Boot, and copy the files of the project as they are in git."""
         self.remove()
-        docker("run", "--detach", f"--name={name}", *AS_FIRST_PROCESS, *options, IMAGE)
-        self.run("systemctl", "is-system-running", "--wait", check=False)
+        try:
+            self.boot()
+        except BaseException:
+            self.remove()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Remove the container with all it holds."""
+        self.remove()
+
+    def boot(self) -> None:
+        """Start systemd and fill the ordinary user's home."""
+        docker("run", "--detach", f"--name={self.name}", *AS_FIRST_PROCESS, *self.options, IMAGE)
+        self.until_booted()
         self.run("install", "-d", "-o", "market", "-g", "market", APP)
         listed = ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
         files = subprocess.run(listed, cwd=ROOT, capture_output=True, check=True).stdout
         packed = ("tar", "--create", "--null", "--files-from=-", "--ignore-failed-read")
         archive = subprocess.run(packed, cwd=ROOT, input=files, capture_output=True, check=True).stdout
-        docker("exec", "-i", "-u", "market", name, "tar", "-x", "-C", APP, given=archive)
+        docker("exec", "-i", "-u", "market", self.name, "tar", "-x", "-C", APP, given=archive)
 
     def run(self, *command: str, user: str = "root", check: bool = True) -> str:
         """Run a command in the container and return what it printed."""
@@ -129,6 +147,15 @@ class Machine:
     def reboot(self) -> None:
         """Shut down in order and boot."""
         docker("restart", f"--time={STOP_SECONDS}", self.name, seconds=STOP_SECONDS + 60)
+        self.until_booted()
+
+    def until_booted(self) -> None:
+        """Wait until systemd answers; what it starts may take longer."""
+        states = ("starting", "running", "degraded")
+        wait_until(
+            lambda: self.run("systemctl", "is-system-running", check=False) in states,
+            f"{self.name}'s systemd",
+        )
 
     def remove(self) -> None:
         """Remove the container with all it holds."""
@@ -146,15 +173,12 @@ def machine(image: None) -> Iterator[Machine]:
     """Start the stack once by hand, as the first start installs it, and then install the units."""
     jars = cache_folder() / "jars"
     shared = [f"--volume={jars}:{CACHE}/jars:ro"] if jars.is_dir() else []
-    machine = Machine("market-systemd-local", *shared)
-    try:
+    with Machine("market-systemd-local", *shared) as machine:
         machine.configure(MARKET_SCHEDULER="systemd")
         machine.market("up")
         machine.market("down")
         machine.market("systemd", "install", user="root")
         yield machine
-    finally:
-        machine.remove()
 
 
 @pytest.fixture(scope="module")
@@ -206,21 +230,28 @@ def found_there(machine: Machine, hour: str) -> set[str]:
     return set(re.findall(rf"^(\S+): the forecast of {hour[:-3]} UTC was there already$", said, re.MULTILINE))
 
 
+def until_idle(machine: Machine) -> None:
+    """Wait until no run of the forecast is under way."""
+    unit = "market-gbm-analysis.service"
+    wait_until(
+        lambda: machine.show(unit, "ActiveState") in ("inactive", "failed"),
+        "an end of the forecast",
+        JOB_SECONDS,
+    )
+
+
 def miss_an_hour(machine: Machine) -> str:
     """Let the forecast's timer believe that it was not there at the full hour; return that, after the run."""
     unit, timer = "market-gbm-analysis.service", "market-gbm-analysis.timer"
-
-    def ended() -> bool:
-        return machine.show(unit, "ActiveState") in ("inactive", "failed")
-
-    wait_until(ended, "an idle forecast", JOB_SECONDS)
+    wait_until(lambda: datetime.now(UTC).minute < 55, "a time apart from the full hour", 400)
+    until_idle(machine)
     before = machine.show(unit, "InvocationID")
     machine.run("systemctl", "stop", timer)
     machine.run("touch", "-d", "2 hours ago", f"/var/lib/systemd/timers/stamp-{timer}")
     hour = f"{datetime.now(UTC):%Y-%m-%d %H}:00:00"
     machine.run("systemctl", "start", timer)
     wait_until(lambda: machine.show(unit, "InvocationID") not in ("", before), "a run by the timer")
-    wait_until(ended, "an end of the forecast", JOB_SECONDS)
+    until_idle(machine)
     assert machine.show(unit, "Result") == "success", machine.journal(unit)[-4000:]
     return hour
 
@@ -345,23 +376,23 @@ def host(image: None) -> Iterator[Machine]:
         *(f"--volume={here}:{there}:ro" for here, there in programs.items()),
         in_containers=True,
     )
+    stack.run("down", "--volumes", "--timeout", "30")
     try:
-        machine.run("groupadd", "--gid", str(SOCKET.stat().st_gid), "docker")
-        machine.run("usermod", "--append", "--groups", "docker", "market")
-        machine.configure(
-            MARKET_SCHEDULER="systemd",
-            COMPOSE_PROJECT_NAME=stack.project,
-            SUPERSET_PORT=stack.settings["SUPERSET_PORT"],
-            STREAMLIT_PORT=stack.settings["STREAMLIT_PORT"],
-            MARKET_RECORDINGS=str(ROOT / "tests" / "data"),
-        )
-        stack.run("down", "--volumes", "--timeout", "30")
-        machine.compose("build", "--quiet")
-        machine.compose("build", "--quiet", "gbm-analysis")
-        machine.market("systemd", "install", "--compose", user="root")
-        yield machine
+        with machine:
+            machine.run("groupadd", "--gid", str(SOCKET.stat().st_gid), "docker")
+            machine.run("usermod", "--append", "--groups", "docker", "market")
+            machine.configure(
+                MARKET_SCHEDULER="systemd",
+                COMPOSE_PROJECT_NAME=stack.project,
+                SUPERSET_PORT=stack.settings["SUPERSET_PORT"],
+                STREAMLIT_PORT=stack.settings["STREAMLIT_PORT"],
+                MARKET_RECORDINGS=str(ROOT / "tests" / "data"),
+            )
+            machine.compose("build", "--quiet")
+            machine.compose("build", "--quiet", "gbm-analysis")
+            machine.market("systemd", "install", "--compose", user="root")
+            yield machine
     finally:
-        machine.remove()
         stack.run("down", "--volumes", "--timeout", "30")
 
 
@@ -382,6 +413,7 @@ def of_service(machine: Machine, service: str, *options: str) -> list[str]:
 
 def test_the_containers_start_and_the_collector_once(containers: Machine) -> None:
     wait_until(lambda: of_service(containers, "collector"), "the collector's container", TIMER_SECONDS)
+    until_idle(containers)
     containers.compose("up", "-d", "--wait")
     assert len(of_service(containers, "collector", "--all")) == 1
     assert of_service(containers, "gbm-analysis", "--all") == []

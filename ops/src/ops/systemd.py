@@ -244,4 +244,6 @@ def uninstall(folder: Path, systemctl: Sequence[str] | None, report: Report) -> 
         raise MarketError(f"The units could not be removed: {error}.") from None
     if systemctl is not None:
         call(systemctl, "daemon-reload")
+        # Of those that never failed, systemd says that it does not know them.
+        subprocess.run([*systemctl, "reset-failed", *found], capture_output=True, check=False)
     report(f"Removed {', '.join(found)} from {folder}.")
