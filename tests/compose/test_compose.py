@@ -20,7 +20,7 @@ from superset_api import SupersetApi
 
 GIGABYTE = 1000**3
 SCHEMA = ROOT / "cassandra" / "schema"
-DOCKERFILES = sorted(ROOT.glob("*/Dockerfile"))
+DOCKERFILES = sorted([*ROOT.glob("*/Dockerfile"), *ROOT.glob("tests/*/*.Dockerfile")])
 pytestmark = pytest.mark.timeout(4000)
 
 
