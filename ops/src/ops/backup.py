@@ -7,6 +7,7 @@ snapshot of each table. Cassandra compresses them already.
 import io
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -35,6 +36,7 @@ DESCRIPTION = "market-backup.json"
 SUPERSET_MEMBER = "superset/superset.db"
 TABLES = "cassandra/"
 HISTORY = "schema_migrations"  # of the database that is restored into, not of the one that was backed up
+MEMBER = re.compile(r"superset/superset\.db|cassandra/\w+(/(?!\.)[\w.+-]+)+")
 NOT_DATA = ("manifest.json", "schema.cql")
 NODETOOL_SECONDS = 600
 SQLITE_SECONDS = 60.0
@@ -72,14 +74,17 @@ def read_description(text: bytes) -> Description:
     """Return what a backup says of itself; raise MarketError when it is none that this code knows."""
     try:
         found = json.loads(text)
-        known = found["format"] == FORMAT
-        return Description(
+        description = Description(
             datetime.fromisoformat(found["created"]),
-            int(found["schema_version"]) if known else 0,
+            int(found["schema_version"]),
             {str(name): int(size) for name, size in found["files"].items()},
         )
+        known = found["format"] == FORMAT and all(map(MEMBER.fullmatch, description.files))
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise MarketError("The file was not a backup that this version of ./market made.") from None
+        known = False
+    if not known:
+        raise MarketError("The file was not a backup that this version of ./market made.")
+    return description
 
 
 def backup(settings: OpsSettings, target: str, report: Report) -> None:
@@ -272,8 +277,12 @@ def extract(source: str, folder: Path, version: int) -> Description:
                 )
             check_space(folder, sum(description.files.values()))
             for member in archive:
-                if member.isfile() and member.name in description.files:
-                    archive.extract(member, folder, filter="data")
+                content = archive.extractfile(member) if member.name in description.files else None
+                if content is not None:
+                    path = folder / member.name
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    with path.open("wb") as file:
+                        shutil.copyfileobj(content, file)
     except tarfile.TarError:
         raise MarketError(f"{name} was not a backup, or not a whole one.") from None
     except FileNotFoundError:
