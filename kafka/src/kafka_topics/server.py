@@ -42,7 +42,13 @@ def prepare(settings: KafkaTopicsSettings) -> list[str]:
     try:
         set_passwords(admin, settings)
         _finish(admin.create_acls(acls(settings), request_timeout=REQUEST_SECONDS))
-        return [*create_topics(admin, topics(settings)), *alter_topics(admin, topics(settings))]
+        present = admin.list_topics(timeout=REQUEST_SECONDS).topics
+        wanted = topics(settings)
+        # A new topic has its configuration, and for a moment the broker does not know it by that.
+        return [
+            *create_topics(admin, [topic for topic in wanted if topic.name not in present]),
+            *alter_topics(admin, [topic for topic in wanted if topic.name in present]),
+        ]
     except KafkaException as error:
         raise KafkaTopicsError(f"Kafka could not be prepared: {error.args[0].str()}.") from None
 
@@ -98,10 +104,8 @@ def set_passwords(admin: AdminClient, settings: KafkaTopicsSettings) -> None:
     )
 
 
-def create_topics(admin: AdminClient, wanted: list[Topic]) -> list[str]:
-    """Create the topics that are missing; return their names."""
-    present = admin.list_topics(timeout=REQUEST_SECONDS).topics
-    missing = [topic for topic in wanted if topic.name not in present]
+def create_topics(admin: AdminClient, missing: list[Topic]) -> list[str]:
+    """Create topics; return their names."""
     if missing:
         new = [NewTopic(topic.name, topic.partitions, config=topic.config) for topic in missing]
         _finish(admin.create_topics(new, operation_timeout=REQUEST_SECONDS))
@@ -109,9 +113,9 @@ def create_topics(admin: AdminClient, wanted: list[Topic]) -> list[str]:
 
 
 def alter_topics(admin: AdminClient, wanted: list[Topic]) -> list[str]:
-    """Set the configuration that differs; return what was set."""
+    """Set the configuration of topics where it differs; return what was set."""
     resources = [ConfigResource(ResourceType.TOPIC, topic.name) for topic in wanted]
-    present = admin.describe_configs(resources, request_timeout=REQUEST_SECONDS)
+    present = admin.describe_configs(resources, request_timeout=REQUEST_SECONDS) if resources else {}
     changes = {}
     for topic, resource in zip(wanted, resources, strict=True):
         entries = present[resource].result()
