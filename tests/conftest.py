@@ -29,7 +29,8 @@ def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     stack = Stack(tmp_path_factory.mktemp("market"))
     os.environ |= stack.settings
     yield stack
-    stack.market("down")
+    if stack.feed is not None:
+        stack.stop()
 
 
 @pytest.fixture

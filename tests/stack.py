@@ -80,9 +80,17 @@ class Stack:
     def ensure(self, feed: str) -> None:
         """Have the stack up with a feed; a change of feed restarts it."""
         if self.feed not in (feed, None):
-            self.market("down")
+            self.stop()
         self.market("up", "--feed", feed)
         self.feed = feed
+
+    def stop(self) -> None:
+        """Stop everything, and see that no service had to be killed for it."""
+        log = self.home / "logs" / "supervisord.log"
+        before = log.stat().st_size
+        self.market("down")
+        told = log.read_text()[before:]
+        assert "killing" not in told, told
 
     def start_empty(self, feed: str) -> None:
         """Remove all data and start."""

@@ -60,8 +60,7 @@ def main() -> int:
             dead_lettered=queries.counters.dead_lettered,
             late=queries.counters.late,
         )
-    for query in running:
-        query.stop()
+    queries.stop(running)
     spark.stop()
     log.info("stopped")
     return 0

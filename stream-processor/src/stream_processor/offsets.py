@@ -44,6 +44,7 @@ class Progress:
         )
         self._reached: Offsets = {}
         self._moved = threading.Condition()
+        self._given_up = False
 
     def restore(self, topic: str) -> None:
         """Read the committed offsets of a topic; raise KafkaException when Kafka does not answer in time."""
@@ -64,7 +65,14 @@ class Progress:
     def wait_for(self, offsets: Offsets, seconds: float) -> bool:
         """Wait until everything before `offsets` is stored; return whether it is."""
         with self._moved:
-            return self._moved.wait_for(lambda: self._covers(offsets), timeout=seconds)
+            self._moved.wait_for(lambda: self._given_up or self._covers(offsets), timeout=seconds)
+            return self._covers(offsets)
+
+    def give_up(self) -> None:
+        """End every wait."""
+        with self._moved:
+            self._given_up = True
+            self._moved.notify_all()
 
     def _covers(self, offsets: Offsets) -> bool:
         return all(self._reached.get(partition, 0) >= offset for partition, offset in offsets.items())

@@ -85,6 +85,12 @@ class Queries:
             ),
         ]
 
+    def stop(self, running: list[StreamingQuery]) -> None:
+        """Stop the queries; bars that wait for their trades give up, and are repeated at the next start."""
+        self._trades_progress.give_up()
+        for query in running:
+            query.stop()
+
     def _read(self, topic: str) -> DataFrame:
         return (
             self._spark.readStream.format("kafka")
