@@ -264,6 +264,8 @@ def write_archive(stream: IO[bytes], description: Description, members: dict[str
 def extract(source: str, folder: Path, version: int) -> Description:
     """Unpack a backup and return its description; raise MarketError unless it is whole and not too new."""
     name = "Standard input" if source == "-" else source
+    if source == "-" and os.isatty(0):
+        raise MarketError("A backup does not come from a terminal: name its file, or send it by <.")
     try:
         with (
             os.fdopen(os.dup(0), "rb") if source == "-" else Path(source).open("rb") as stream,
