@@ -12,6 +12,7 @@ import polars as pl
 from polars.testing import assert_frame_equal
 
 import oracle
+from collector.journal import PACKED
 from stack import RECORDINGS, ROOT, free_ports, wait_until
 
 BUILD_SECONDS = 2400
@@ -107,13 +108,17 @@ class Compose:
 
         wait_until(lambda: not ailing(), f"health of {', '.join(services)}", HEALTH_SECONDS)
 
+    def journals(self) -> list[str]:
+        """Return the names of the files that replays were received into."""
+        names = self.run("exec", "-T", "collector", "ls", "/market/journal").split()
+        return [name for name in names if name.partition(".")[0].endswith("r")]
+
     def replayed(self, folder: Path) -> pl.DataFrame:
-        """Return the trades of all journals of replays, as they were received."""
+        """Return the trades of all replays as they were received, once their journals are finished."""
+        wait_until(lambda: all(name.endswith(PACKED) for name in self.journals()), "finished journals")
         self.run("cp", "collector:/market/journal", str(folder))
-        # One that is just being packed is there twice.
-        paths = sorted((folder / "journal").glob("*r.jsonl*"))
-        journals = {path.name.partition(".")[0]: path for path in paths}
-        trades = pl.concat([oracle.trades(path).drop("arrival") for path in journals.values()])
+        paths = sorted((folder / "journal").glob(f"*r{PACKED}"))
+        trades = pl.concat([oracle.trades(path).drop("arrival") for path in paths])
         return trades.with_row_index("arrival")
 
     def password(self, name: str) -> str:
@@ -133,6 +138,10 @@ class Compose:
         )
         shaped = [row | {"window_start": milliseconds(row["window_start"])} for row in found]
         return pl.DataFrame(shaped, schema=expected.schema).sort("symbol", "window_start")
+
+    def counted(self, table: str, expected: pl.DataFrame) -> int:
+        """Return how many trades a table's rows stand for, of the symbols and days of `expected`."""
+        return int(self.rows(table, expected)["trade_count"].sum())
 
     def check(self, trades: pl.DataFrame) -> None:
         """Compare bars and running averages with polars over the trades."""

@@ -1,4 +1,4 @@
-"""The one stack, the one browser and the one compose project that all tests share."""
+"""The one stack and the one browser that all tests share."""
 
 import os
 from collections.abc import Iterator
@@ -7,7 +7,6 @@ import hypothesis
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
-from compose_stack import BUILD_SECONDS, HEALTH_SECONDS, Compose, has_engine
 from stack import Stack
 
 PATIENCE_MS = 60_000
@@ -57,15 +56,3 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
         yield browser
         browser.close()
-
-
-@pytest.fixture(scope="session")
-def compose() -> Iterator[Compose]:
-    """Build the images, start from a clean state, and remove everything but the images at the end."""
-    if not has_engine():
-        pytest.skip("needs a Docker engine")
-    compose = Compose("market-test")
-    compose.run("down", "--volumes", "--timeout", "30")
-    compose.up("--build", seconds=BUILD_SECONDS + HEALTH_SECONDS)
-    yield compose
-    compose.run("down", "--volumes", "--timeout", "30")

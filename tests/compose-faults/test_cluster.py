@@ -52,13 +52,6 @@ def can_forecast(compose: Compose) -> bool:
     return bool(known) and row["n"] > 30 * 12
 
 
-def stored(compose: Compose) -> int:
-    """Return how many trades of the recording's first symbol are stored."""
-    trades = oracle.trades(RECORDING)
-    bars = compose.rows("bars_5s", oracle.bars(trades))
-    return int(bars["trade_count"].sum())
-
-
 def test_the_jobs_run_on_the_workers(cluster: Compose) -> None:
     state = cluster_state(cluster)
     assert state["aliveworkers"] == 2
@@ -76,9 +69,10 @@ def test_the_jobs_run_on_the_workers(cluster: Compose) -> None:
 
 def test_a_killed_worker_costs_nothing(cluster: Compose) -> None:
     trades = oracle.trades(RECORDING)
+    bars = oracle.bars(trades)
     replay = ("replay", f"/recordings/{RECORDING.name}", "--speed", "20", "--wait", "--json")
     replaying = cluster.start("exec", "-T", "collector", "market", *replay)
-    wait_until(lambda: stored(cluster) > 0, "the first trades of the replay")
+    wait_until(lambda: cluster.counted("bars_5s", bars) > 0, "the first trades of the replay")
     cluster.kill("spark-worker", number=1)
     out, errors = replaying.communicate(timeout=900)
     assert replaying.returncode == 0, (out, errors)

@@ -17,12 +17,6 @@ RECEIVING = {"feed", "collector"}
 pytestmark = pytest.mark.timeout(4000)
 
 
-def journals(compose: Compose) -> set[str]:
-    """Return the ids of the journals of replays."""
-    names = compose.run("exec", "-T", "collector", "ls", "/market/journal").split()
-    return {name.partition(".")[0] for name in names if name.partition(".")[0].endswith("r")}
-
-
 def count(compose: Compose, trades: pl.DataFrame) -> int:
     """Return how many trades are stored in the hours and for the symbols of these."""
     hours = trades.select("symbol", hour=pl.from_epoch(pl.col("t") // 3_600_000 * 3600)).unique()
@@ -34,21 +28,14 @@ def count(compose: Compose, trades: pl.DataFrame) -> int:
     return int(row["n"])
 
 
-def is_final(compose: Compose, trades: pl.DataFrame) -> bool:
-    """Tell whether the running averages, which are written last, count all trades."""
-    expected = oracle.running_averages(trades)
-    found = compose.rows("running_averages_15s", expected)
-    return bool(found["trade_count"].sum() == expected["trade_count"].sum())
-
-
 @pytest.mark.parametrize("service", [service.name for service in SERVICES])
 def test_a_killed_container_comes_back_and_nothing_is_lost(
     fresh: Compose, service: str, tmp_path: Path
 ) -> None:
-    known = journals(fresh)
+    known = set(fresh.journals())
     replay = ("exec", "-T", "collector", "market", "replay", f"/recordings/{RECORDING.name}")
     replaying = fresh.start(*replay, "--speed", SPEED)
-    wait_until(lambda: journals(fresh) > known, "a journal of the replay")
+    wait_until(lambda: set(fresh.journals()) - known, "a journal of the replay")
     fresh.kill(service)
     out, errors = replaying.communicate(timeout=SECONDS)
     assert service in RECEIVING or replaying.returncode == 0, (out, errors)
@@ -59,5 +46,11 @@ def test_a_killed_container_comes_back_and_nothing_is_lost(
     assert received.height > 0
     wait_until(lambda: count(fresh, received) >= received.height, "all trades in Cassandra", SECONDS)
     assert count(fresh, received) == received.height
-    wait_until(lambda: is_final(fresh, received), "all running averages in Cassandra", SECONDS)
+    # Running averages are written last.
+    averages = oracle.running_averages(received)
+    wait_until(
+        lambda: fresh.counted("running_averages_15s", averages) == averages["trade_count"].sum(),
+        "all running averages in Cassandra",
+        SECONDS,
+    )
     fresh.check(received)

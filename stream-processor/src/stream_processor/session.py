@@ -53,8 +53,8 @@ def start_session(settings: StreamProcessorSettings) -> SparkSession:
 
 def has_workers(spark: SparkSession, settings: StreamProcessorSettings) -> bool:
     """Tell whether anybody works for this driver: itself, or at least one worker of the cluster."""
-    holders = spark.sparkContext._jsc.sc().getExecutorMemoryStatus().size()
-    return not settings.on_cluster or bool(holders > 1)
+    # The driver is counted too.
+    return not settings.on_cluster or spark.sparkContext._jsc.sc().getExecutorMemoryStatus().size() > 1
 
 
 LOG_CONFIGURATION = ROOT / "stream-processor" / "log4j2.properties"
