@@ -76,10 +76,17 @@ class CassandraSettings(Settings):
     cassandra_port: int = Field(default=9042, ge=1, le=65535)
 
 
+class MetricsSettings(Settings):
+    """On which address services listen for a monitoring system; each has a port setting of its own."""
+
+    metrics_listen: str = "127.0.0.1"
+
+
 __all__ = [
     "ROOT",
     "CassandraSettings",
     "KafkaSettings",
+    "MetricsSettings",
     "SecretStr",
     "Settings",
     "SettingsError",
