@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Prepare a Cassandra node and become it.
-room=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-source "$room/../common/server.sh"
+component=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+source "$component/../common/server.sh"
 
 require MARKET_HOME MARKET_JARS MARKET_PYTHON
 load_secrets CASSANDRA_ADMIN_PASSWORD
@@ -13,14 +13,14 @@ jars=$MARKET_JARS/cassandra
 data=$MARKET_HOME/data/cassandra
 run=$MARKET_HOME/run/cassandra
 mkdir -p "$data" "$run"
-render "$room/cassandra.yaml" > "$run/cassandra.yaml"
+render "$component/cassandra.yaml" > "$run/cassandra.yaml"
 echo "admin $CASSANDRA_ADMIN_PASSWORD" > "$run/jmx.password"
 echo "admin readwrite" > "$run/jmx.access"
 
 beside_server "$MARKET_PYTHON" -m cassandra_schema
 cd "$run"
-exec "$java" "@$room/jvm.args" "-javaagent:$jars/jamm-0.4.0.jar" -cp "$jars/*" \
-    "-Dlogback.configurationFile=$room/logback.xml" \
+exec "$java" "@$component/jvm.args" "-javaagent:$jars/jamm-0.4.0.jar" -cp "$jars/*" \
+    "-Dlogback.configurationFile=$component/logback.xml" \
     "-Dcassandra.config=file://$run/cassandra.yaml" "-Dcassandra.storagedir=$data" \
     "-Dcassandra.jmx.local.port=$CASSANDRA_JMX_PORT" -Dcom.sun.management.jmxremote.authenticate=true \
     "-Dcom.sun.management.jmxremote.password.file=$run/jmx.password" \

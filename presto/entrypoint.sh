@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Prepare Presto (coordinator and worker in one) and become it.
-room=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-source "$room/../common/server.sh"
+component=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+source "$component/../common/server.sh"
 
 require MARKET_HOME MARKET_JARS
 load_secrets CASSANDRA_PRESTO_PASSWORD
@@ -12,10 +12,10 @@ jars=$MARKET_JARS/presto
 PRESTO_PLUGINS=$jars/plugin
 run=$MARKET_HOME/run/presto
 mkdir -p "$run/etc/catalog"
-render "$room/config.properties" > "$run/etc/config.properties"
-render "$room/cassandra.properties" > "$run/etc/catalog/cassandra.properties"
-cp "$room/access-control.properties" "$room/log.properties" "$run/etc/"
+render "$component/config.properties" > "$run/etc/config.properties"
+render "$component/cassandra.properties" > "$run/etc/catalog/cassandra.properties"
+cp "$component/access-control.properties" "$component/log.properties" "$run/etc/"
 
 cd "$run"
-exec "$java" "@$room/jvm.args" -cp "$jars/lib/*" -Dconfig=etc/config.properties -Dlog.levels-file=etc/log.properties \
+exec "$java" "@$component/jvm.args" -cp "$jars/lib/*" -Dconfig=etc/config.properties -Dlog.levels-file=etc/log.properties \
     com.facebook.presto.server.PrestoServer

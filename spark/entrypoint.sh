@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Become a master or a worker of a Spark cluster: entrypoint.sh master|worker
-room=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-source "$room/../common/server.sh"
+component=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+source "$component/../common/server.sh"
 
 require MARKET_HOME MARKET_PYTHON
 load_secrets SPARK_SECRET_KEY
@@ -13,9 +13,9 @@ SPARK_SCALA_VERSION=$(sed 's/.*spark-core_\([0-9.]*\)-.*/\1/' <<<"${core[0]}")
 SPARK_CONF_DIR=$MARKET_HOME/run/spark
 export SPARK_HOME SPARK_SCALA_VERSION SPARK_CONF_DIR SPARK_WORKER_CORES SPARK_WORKER_MEMORY
 mkdir -p "$SPARK_CONF_DIR" "$MARKET_HOME/data/spark"
-cp "$room/log4j2.properties" "$SPARK_CONF_DIR"
+cp "$component/log4j2.properties" "$SPARK_CONF_DIR"
 SPARK_RECOVERY=$MARKET_HOME/data/spark
-render "$room/spark-defaults.conf" > "$SPARK_CONF_DIR/spark-defaults.conf"
+render "$component/spark-defaults.conf" > "$SPARK_CONF_DIR/spark-defaults.conf"
 
 run() {
     exec "$java" -Xmx256m -XX:+UseSerialGC -Duser.timezone=UTC -cp "$SPARK_CONF_DIR:$SPARK_HOME/jars/*" "$@"

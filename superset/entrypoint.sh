@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Become Superset, which brings its own database and the dashboards up to date before it answers.
-room=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-source "$room/../common/server.sh"
+component=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+source "$component/../common/server.sh"
 
 require MARKET_HOME MARKET_SUPERSET_ENV
 load_secrets SUPERSET_ADMIN_PASSWORD SUPERSET_VIEWER_PASSWORD SUPERSET_SECRET_KEY
@@ -11,10 +11,10 @@ gunicorn=$MARKET_SUPERSET_ENV/bin/gunicorn
 : "${SUPERSET_PORT:=8088}" "${SUPERSET_LISTEN:=127.0.0.1}" "${PRESTO_HOST:=127.0.0.1}" "${PRESTO_PORT:=8080}"
 : "${SUPERSET_HOME:=$MARKET_HOME/data/superset}"
 export SUPERSET_ADMIN_PASSWORD SUPERSET_VIEWER_PASSWORD SUPERSET_SECRET_KEY SUPERSET_HOME SUPERSET_PORT SUPERSET_LISTEN
-export PRESTO_HOST PRESTO_PORT SUPERSET_CONFIG_PATH=$room/superset_config.py PYTHONPATH=$room/src TZ=UTC SCARF_ANALYTICS=false
+export PRESTO_HOST PRESTO_PORT SUPERSET_CONFIG_PATH=$component/superset_config.py PYTHONPATH=$component/src TZ=UTC SCARF_ANALYTICS=false
 # Threads share two arenas, and freed memory goes back to the system.
 export MALLOC_ARENA_MAX=2 MALLOC_TRIM_THRESHOLD_=131072
 
 mkdir -p "$SUPERSET_HOME"
 cd "$SUPERSET_HOME"
-exec "$gunicorn" --config "$room/gunicorn.conf.py" 'superset_dashboards.server:application()'
+exec "$gunicorn" --config "$component/gunicorn.conf.py" 'superset_dashboards.server:application()'

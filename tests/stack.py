@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from common.cassandra import connect
 from common.settings import ROOT, CassandraSettings
-from ops.preflight import is_free
+from ops.lifecycle.preflight import is_free
 
 PORTS = (
     "KAFKA_PORT",

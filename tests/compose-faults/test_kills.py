@@ -7,7 +7,7 @@ import pytest
 
 import oracle
 from compose_stack import RECORDING, Compose
-from ops.services import SERVICES
+from ops.lifecycle.services import SERVICES
 from stack import wait_until
 
 SPEED = "20"

@@ -14,7 +14,7 @@ import pytest
 
 from common.settings import ROOT
 from compose_stack import BUILD_SECONDS, Compose, has_engine
-from ops.services import SERVICES
+from ops.lifecycle.services import SERVICES
 from ops.settings import cache_folder
 from stack import COMMAND_SECONDS, wait_until
 

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, expect
 
 import oracle
 from compose_stack import RECORDING, Compose
-from ops.services import SERVICES
+from ops.lifecycle.services import SERVICES
 from stack import ROOT
 from superset_api import SupersetApi
 

@@ -1,6 +1,6 @@
 """Write `demo.jsonl.gz`: minutes of the demo feed, across a full hour, as a collector would journal them.
 
-Run it with PYTHONPATH=collector/src:common/src after a change of the simulation.
+Run it with PYTHONPATH=feed/src:common/src after a change of the simulation.
 """
 
 import gzip
@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from collector.settings import DEFAULT_TICKERS
+from common.instruments import instruments
 from common.recording import Frame, encode
-from feed.instruments import instruments
 from feed.market import TICK_MS, Market
 from feed.server import PING
 from feed.simulation import Simulation

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from ops.supervision import Supervisor
+from ops.lifecycle.supervision import Supervisor
 from stack import Stack
 
 SYMBOL = "BINANCE:BTCUSDT"

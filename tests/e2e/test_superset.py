@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from ops.supervision import Supervisor
+from ops.lifecycle.supervision import Supervisor
 from stack import Stack
 
 STOCKS, CRYPTO = {"AAPL", "AMZN", "MSFT"}, {f"BINANCE:{coin}USDT" for coin in ("BTC", "DOGE", "ETH", "XRP")}

@@ -98,7 +98,7 @@ class FrameProducer:
         )
 
     def send(self, journal: str, line_number: int, line: bytes, batch: Batch) -> None:
-        """Send a line's messages; raise InterruptedPublishError when there is no room and the end is near."""
+        """Send a line's messages; raise InterruptedPublishError when stopped while the queue is full."""
         for whole in messages(journal, line_number, line):
             message = whole
             try:
@@ -114,7 +114,7 @@ class FrameProducer:
                 batch.trades += message.trades
 
     def send_event(self, event: Event, delivered: Callable[[KafkaError | None, Delivery], None]) -> None:
-        """Send a feed event; raise BufferError when there is no room."""
+        """Send a feed event; raise BufferError when the queue is full."""
         headers = [("schema", events_schema().fingerprint.encode())]
         topic = self._settings.events_topic
         self._producer.produce(topic, encode_event(event), headers=headers, on_delivery=delivered)

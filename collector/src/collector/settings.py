@@ -8,8 +8,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
-from common.settings import KafkaSettings
-from feed.settings import FeedSettings
+from common.settings import FeedSettings, KafkaSettings
 
 DEFAULT_TICKERS = (
     "AAPL",

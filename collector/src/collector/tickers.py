@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pydantic import SecretStr
 
 from collector.settings import CollectorSettings
-from feed.instruments import instruments
+from common.instruments import instruments
 
 TIMEOUT_SECONDS = 15.0
 ATTEMPTS = 4

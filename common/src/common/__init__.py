@@ -1,1 +1,1 @@
-"""What two or more rooms share."""
+"""What two or more components share."""

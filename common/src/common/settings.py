@@ -2,12 +2,14 @@
 
 import os
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parents[3]
+
+Feed = Literal["live", "demo", "none"]
 
 
 class SettingsError(Exception):
@@ -42,7 +44,7 @@ class Settings(BaseSettings):
             first = error.errors(include_input=False, include_url=False)[0]
             name = str(first["loc"][0]).upper() if first["loc"] else "a setting"
             raise SettingsError(
-                f"The setting {name} was wrong: {first['msg']}. Mend it in .env or the environment."
+                f"The setting {name} was wrong: {first['msg']}. Fix it in .env or the environment."
             ) from None
 
 
@@ -69,6 +71,20 @@ class KafkaSettings(Settings):
         return f"{self.kafka_topic_name}.events"
 
 
+class FeedSettings(Settings):
+    """Which feed is received from, and where the feed service is."""
+
+    finnhub_api_token: SecretStr | None = None
+    market_feed: Feed | None = None
+    feed_host: str = "127.0.0.1"
+    feed_port: int = Field(default=8765, ge=1, le=65535)
+
+    @property
+    def feed(self) -> Feed:
+        """Return the configured feed, else live with a token, else the demo."""
+        return self.market_feed or ("live" if self.finnhub_api_token else "demo")
+
+
 class CassandraSettings(Settings):
     """Where Cassandra is."""
 
@@ -85,6 +101,8 @@ class MetricsSettings(Settings):
 __all__ = [
     "ROOT",
     "CassandraSettings",
+    "Feed",
+    "FeedSettings",
     "KafkaSettings",
     "MetricsSettings",
     "SecretStr",

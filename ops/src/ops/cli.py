@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from common.settings import SettingsError, market_home
-from ops.bootstrap import BootstrapError
 from ops.errors import MarketError
+from ops.install.bootstrap import BootstrapError
+from ops.lifecycle.stack import adopt_running_ports
 from ops.settings import TOKEN, OpsSettings, adopt_env_file
-from ops.stack import adopt_running_ports
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -29,8 +29,8 @@ def say_beside(line: str) -> None:
 
 
 def up(arguments: argparse.Namespace) -> int:
-    from ops import stack
-    from ops.status import urls
+    from ops.inspection.status import urls
+    from ops.lifecycle import stack
 
     settings = OpsSettings.load()
     feed = stack.up(settings, arguments.feed, arguments.keep, say)
@@ -50,14 +50,14 @@ def up(arguments: argparse.Namespace) -> int:
 
 
 def down(arguments: argparse.Namespace) -> int:
-    from ops import stack
+    from ops.lifecycle import stack
 
     stack.down(OpsSettings.load(), say)
     return 0
 
 
 def reset(arguments: argparse.Namespace) -> int:
-    from ops import stack
+    from ops.lifecycle import stack
 
     settings = OpsSettings.load()
     if not arguments.yes:
@@ -69,7 +69,7 @@ def reset(arguments: argparse.Namespace) -> int:
 
 
 def status(arguments: argparse.Namespace) -> int:
-    from ops import status
+    from ops.inspection import status
 
     found = status.status(OpsSettings.load())
     print(json.dumps(found, indent=2) if arguments.json else status.text(found))
@@ -77,23 +77,23 @@ def status(arguments: argparse.Namespace) -> int:
 
 
 def doctor(arguments: argparse.Namespace) -> int:
-    from ops.doctor import diagnose
+    from ops.inspection.doctor import diagnose
 
     bad = 0
     for finding in diagnose(OpsSettings.load()):
         say(
             f"{'✔' if finding.good else '✘'} {finding.what}"
-            + ("" if finding.good else f"\n    → {finding.mend}")
+            + ("" if finding.good else f"\n    → {finding.fix}")
         )
         bad += not finding.good
     if bad:
-        raise MarketError(f"{bad} thing{'s' if bad > 1 else ''} should be mended (marked ✘ above).")
+        raise MarketError(f"{bad} thing{'s' if bad > 1 else ''} should be fixed (marked ✘ above).")
     return 0
 
 
 def logs(arguments: argparse.Namespace) -> int:
-    from ops import logs
-    from ops.services import SERVICES
+    from ops.inspection import logs
+    from ops.lifecycle.services import SERVICES
 
     known = (*(service.name for service in SERVICES), "supervisord", "market")
     logs.show(OpsSettings.load().market_home, arguments.service, known, arguments.follow)
@@ -101,7 +101,7 @@ def logs(arguments: argparse.Namespace) -> int:
 
 
 def query(arguments: argparse.Namespace) -> int:
-    from ops.query import run_query, table
+    from ops.inspection.query import run_query, table
 
     rows = run_query(OpsSettings.load(), arguments.sql)
     print(json.dumps(rows, indent=2, default=str) if arguments.json else table(rows))
@@ -109,7 +109,7 @@ def query(arguments: argparse.Namespace) -> int:
 
 
 def replay(arguments: argparse.Namespace) -> int:
-    from ops.replay import replay
+    from ops.data.replay import replay
 
     result = replay(
         arguments.file,
@@ -129,7 +129,7 @@ def replay(arguments: argparse.Namespace) -> int:
 
 
 def collector(_: argparse.Namespace) -> int:
-    from ops import stack
+    from ops.lifecycle import stack
 
     settings = OpsSettings.load()
     feed = stack.read_state(settings.market_home).get("feed", settings.feed)
@@ -143,35 +143,35 @@ def republish(arguments: argparse.Namespace) -> int:
 
 
 def forecast(arguments: argparse.Namespace) -> int:
-    from ops.installation import bring_java
+    from ops.install.dependencies import ensure_java
 
-    surroundings = {"JAVA_HOME": str(bring_java(say))}
+    overrides = {"JAVA_HOME": str(ensure_java(say))}
     chosen = [part for symbol in arguments.symbol or () for part in ("--symbol", symbol)]
-    run_module("gbm_analysis", [*chosen, *(["--scheduled"] if arguments.scheduled else [])], surroundings)
+    run_module("gbm_analysis", [*chosen, *(["--scheduled"] if arguments.scheduled else [])], overrides)
 
 
 def backup(arguments: argparse.Namespace) -> int:
-    from ops.backup import backup
+    from ops.data.backup import backup
 
     backup(OpsSettings.load(), arguments.file, say_beside)
     return 0
 
 
 def restore(arguments: argparse.Namespace) -> int:
-    from ops.backup import restore
+    from ops.data.backup import restore
 
     restore(OpsSettings.load(), arguments.file, say_beside)
     return 0
 
 
 def test(arguments: argparse.Namespace) -> int:
-    from ops import checks
+    from ops.testing import runner
 
-    return checks.run(arguments.kind, arguments.pytest)
+    return runner.run(arguments.kind, arguments.pytest)
 
 
 def systemd(arguments: argparse.Namespace) -> int:
-    from ops import systemd
+    from ops.install import systemd
 
     folder, systemctl = systemd.unit_folder(), systemd.find_systemctl()
     if arguments.action == "uninstall":
@@ -183,10 +183,10 @@ def systemd(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def run_module(module: str, arguments: Sequence[str], surroundings: Mapping[str, str]) -> NoReturn:
+def run_module(module: str, arguments: Sequence[str], overrides: Mapping[str, str]) -> NoReturn:
     """Become another program of this environment."""
     sys.stdout.flush()
-    environ = {**os.environ, "TZ": "UTC", **surroundings}
+    environ = {**os.environ, "TZ": "UTC", **overrides}
     os.execve(sys.executable, [sys.executable, "-P", "-m", module, *arguments], environ)  # noqa: S606
 
 
@@ -231,7 +231,7 @@ def parser() -> argparse.ArgumentParser:
     add(down, "stop every service; nothing is lost")
     one = add(status, "show each service's state and the pipeline's figures")
     one.add_argument("--json", action="store_true", help="print one JSON object")
-    add(doctor, "say what is wrong and how to mend it")
+    add(doctor, "say what is wrong and how to fix it")
     one = add(logs, "show a service's log")
     one.add_argument("service", metavar="SERVICE")
     one.add_argument("-f", "--follow", action="store_true", help="go on with what comes")

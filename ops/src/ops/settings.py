@@ -8,10 +8,9 @@ from typing import Literal
 from dotenv.parser import parse_stream
 from pydantic import Field, SecretStr
 
-from common.settings import ROOT, CassandraSettings, KafkaSettings
+from common.settings import ROOT, CassandraSettings, FeedSettings, KafkaSettings
 from ops.errors import MarketError
 
-Feed = Literal["live", "demo", "none"]
 ENV_FILE = ROOT / ".env"
 TOKEN = "FINNHUB_API_TOKEN"  # noqa: S105
 PORTS = ("kafka_port", "cassandra_port", "presto_port", "superset_port", "streamlit_port", "spark_ui_port")
@@ -19,11 +18,9 @@ PORTS = ("kafka_port", "cassandra_port", "presto_port", "superset_port", "stream
 INTERNAL_PORTS = ("kafka_controller_port", "cassandra_storage_port", "cassandra_jmx_port", "feed_port")
 
 
-class OpsSettings(KafkaSettings, CassandraSettings):
+class OpsSettings(KafkaSettings, CassandraSettings, FeedSettings):
     """Where everything listens, what is fed, and how much is kept in the logs."""
 
-    finnhub_api_token: SecretStr | None = None
-    market_feed: Feed | None = None
     market_scheduler: Literal["internal", "systemd"] = "internal"
     market_log_megabytes: int = Field(default=20, ge=1)
     market_log_files: int = Field(default=3, ge=0)
@@ -35,17 +32,10 @@ class OpsSettings(KafkaSettings, CassandraSettings):
     superset_port: int = Field(default=8088, ge=1, le=65535)
     streamlit_port: int = Field(default=8501, ge=1, le=65535)
     spark_ui_port: int = Field(default=4040, ge=1, le=65535)
-    feed_host: str = "127.0.0.1"
-    feed_port: int = Field(default=8765, ge=1, le=65535)
     superset_home: Path | None = None
     kafka_admin_password: SecretStr = SecretStr("")
     cassandra_admin_password: SecretStr = SecretStr("")
     cassandra_ops_password: SecretStr = SecretStr("")
-
-    @property
-    def feed(self) -> Feed:
-        """Return what feeds the stack unless told otherwise: live with a token, else the demo."""
-        return self.market_feed or ("live" if self.finnhub_api_token else "demo")
 
     @property
     def ports(self) -> dict[str, int]:
@@ -65,7 +55,7 @@ def read_env_file(path: Path) -> dict[str, str]:
                         : len(broken.string) - len(broken.string.lstrip())
                     ].count("\n")
                     raise MarketError(
-                        f"Line {line} of {path} was not NAME=value; mend it or put a # before it."
+                        f"Line {line} of {path} was not NAME=value; fix it or put a # before it."
                     )
                 if binding.key is not None and binding.value is not None:
                     values[binding.key] = binding.value

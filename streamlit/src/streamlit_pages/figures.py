@@ -23,7 +23,7 @@ MUTED = "#90a4ae"
 
 _PRICE = ",.8~g"
 _FUTURE_SHARE = 0.4
-_FAN_ROOM = 0.9
+_FAN_MARGIN = 0.9
 _LABEL_ROOM = 1.15
 
 
@@ -163,9 +163,9 @@ def pit_figure(counts: Counts) -> go.Figure:
 
 
 def _price_range(low: float, high: float, lowest: float, highest: float) -> list[float]:
-    """Leave room for a fan from `lowest` to `highest`, but never so much that candles lose their shape."""
-    room = (high - low or high * 0.001) * _FAN_ROOM
-    bottom, top = max(lowest, low - room), min(highest, high + room)
+    """Widen the range for a fan from `lowest` to `highest`, within limits that keep the candles readable."""
+    margin = (high - low or high * 0.001) * _FAN_MARGIN
+    bottom, top = max(lowest, low - margin), min(highest, high + margin)
     margin = (top - bottom) * 0.04
     return [bottom - margin, top + margin]
 

@@ -39,7 +39,7 @@ def functions(
     """Return the functions by their names in the SQL; `known_symbols` reads the table `symbols`."""
     clock = now or (lambda: datetime.now(UTC).replace(tzinfo=None))
 
-    def chosen(context: Context) -> list[Symbol]:
+    def selected(context: Context) -> list[Symbol]:
         names, classes = _wanted(context, "symbol"), _wanted(context, "asset_class")
         return sorted(
             symbol
@@ -52,7 +52,7 @@ def functions(
         if latest is None:
             return whole
         length = timedelta(seconds=latest)
-        newest = max((symbol.last_seen for symbol in chosen(context)), default=whole.until)
+        newest = max((symbol.last_seen for symbol in selected(context)), default=whole.until)
         # What trades right now is newer than any list of symbols can say.
         until = whole.until if whole.until - newest < length else newest + timedelta(milliseconds=1)
         return Span(max(whole.since, until - length), until)
@@ -60,7 +60,9 @@ def functions(
     @pass_context
     def symbols(context: Context, first: int | None = None) -> str:
         """Return the chosen symbols, or all of the chart's asset class; only the `first` ones when told."""
-        return _listed(f"'{symbol.name.replace(chr(39), chr(39) * 2)}'" for symbol in chosen(context)[:first])
+        return _listed(
+            f"'{symbol.name.replace(chr(39), chr(39) * 2)}'" for symbol in selected(context)[:first]
+        )
 
     @pass_context
     def days(context: Context) -> str:

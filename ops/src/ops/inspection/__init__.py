@@ -1,0 +1,1 @@
+"""Looks inside a stack: states, logs, findings, SQL."""

@@ -1,0 +1,154 @@
+"""What is wrong, and how to fix it."""
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+
+from ops.inspection.logs import errors, log_file, tail
+from ops.inspection.status import services_status
+from ops.install.dependencies import JAVA_VERSION, describe_java, find_java, is_installed
+from ops.lifecycle.orphans import find_orphans
+from ops.lifecycle.preflight import existing_parent, holder, is_free
+from ops.lifecycle.services import supervised_services
+from ops.lifecycle.stack import used_feeds
+from ops.lifecycle.supervision import Supervisor
+from ops.settings import OpsSettings, cache_folder
+
+NEEDED_MEMORY_GB = 5.0
+NEEDED_DISK_GB = 2.0
+FEW_DAYS = 7.0
+FORGET_SECONDS = 3600.0
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at; `fix` says what to do when it was not good."""
+
+    good: bool
+    what: str
+    fix: str = ""
+
+
+def folder_bytes(folder: Path) -> int:
+    """Return what a folder takes on the disk."""
+    total = 0
+    for where, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += (Path(where) / name).stat().st_size
+            except OSError:
+                continue
+    return total
+
+
+def days_left(free_bytes: float, data_bytes: float, age_seconds: float) -> float | None:
+    """Return how many days the disk lasts if the data grows on as so far, or None when it is too young."""
+    if data_bytes <= 0 or age_seconds < FORGET_SECONDS:
+        return None
+    return free_bytes / (data_bytes / age_seconds) / 86_400
+
+
+def machine(settings: OpsSettings) -> Iterator[Finding]:
+    """Look at Java, clock, memory and disk."""
+    java = find_java(os.environ)
+    if java is None:
+        yield Finding(
+            False, describe_java(os.environ), f"install Java {JAVA_VERSION} and point JAVA_HOME at it"
+        )
+    else:
+        yield Finding(True, f"Java {JAVA_VERSION} in {java}")
+    yield (
+        Finding(True, "everything was installed")
+        if is_installed(cache_folder())
+        else Finding(True, f"not everything is installed in {cache_folder()} yet; ./market up does that")
+    )
+    synchronised = Path("/run/systemd/timesync/synchronized").exists() or any(
+        process.info["name"] in ("chronyd", "ntpd") for process in psutil.process_iter(["name"])
+    )
+    clock = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
+    yield Finding(
+        True,
+        f"the clock says {clock}"
+        + ("" if synchronised else "; no time service was found that keeps it right"),
+    )
+    gigabytes = psutil.virtual_memory().available / 1024**3
+    running = Supervisor(settings.market_home).pid() is not None
+    yield Finding(
+        running or gigabytes >= NEEDED_MEMORY_GB,
+        f"{gigabytes:.1f} GB of memory were available",
+        f"free some memory: the stack takes up to {NEEDED_MEMORY_GB:.0f} GB",
+    )
+    yield disk(settings.market_home)
+
+
+def disk(home: Path) -> Finding:
+    """Look at the space, and at how fast the data takes it."""
+    free = shutil.disk_usage(existing_parent(home)).free
+    data = folder_bytes(home)
+    feeds = home / "data" / "feeds"
+    age = time.time() - feeds.stat().st_ctime if feeds.exists() else 0.0
+    days = days_left(free, data, age)
+    what = f"{free / 1024**3:.1f} GB of disk were free, {data / 1024**2:.0f} MB taken by {home}"
+    if days is not None:
+        what += (
+            f", enough for {days:.0f} days of such growth"
+            if days < 3650
+            else ", enough for more than ten years of such growth"
+        )
+    good = free >= NEEDED_DISK_GB * 1024**3 and (days is None or days >= FEW_DAYS)
+    return Finding(good, what, "free some disk space, shorten the retention in .env, or move MARKET_HOME")
+
+
+def stack(settings: OpsSettings) -> Iterator[Finding]:
+    """Look at the supervisor, the ports and every service."""
+    home = settings.market_home
+    pid = Supervisor(home).pid()
+    if pid is None:
+        remaining = find_orphans(home)
+        if remaining:
+            yield Finding(
+                False,
+                f"{len(remaining)} processes had lost their supervisor",
+                "run ./market up, which ends them and begins anew, or ./market down",
+            )
+            return
+        yield Finding(True, "the stack was not running")
+        for name, port in settings.ports.items():
+            free = is_free(port)
+            yield Finding(
+                free,
+                f"port {port} ({name}) was {'free' if free else f'taken{holder(port)}'}",
+                f"stop that, or set {name} to a free port",
+            )
+        return
+    yield Finding(
+        True, f"the supervisor had pid {pid}; feeds so far: {', '.join(used_feeds(home)) or 'none'}"
+    )
+    found = services_status(settings)
+    for service in supervised_services(settings):
+        status = found[service.name]
+        what = f"{service.name} was {status['state']}" + (f": {status['reason']}" if status["reason"] else "")
+        yield Finding(
+            status["ready"], what, f"see ./market logs {service.name}; ./market down and up begin it anew"
+        )
+
+
+def log_errors(settings: OpsSettings) -> Iterator[Finding]:
+    """Look for errors in what was logged last."""
+    for service in supervised_services(settings):
+        told = errors(tail(log_file(settings.market_home, service.name), 500))
+        if told:
+            yield Finding(
+                True, f"{service.name} logged {len(told)} errors lately, the last one: {told[-1][:160]}"
+            )
+
+
+def diagnose(settings: OpsSettings) -> Iterator[Finding]:
+    """Look at everything."""
+    yield from machine(settings)
+    yield from stack(settings)
+    yield from log_errors(settings)

@@ -1,0 +1,26 @@
+"""A container's health check: 0 when the named service is ready, else 1 and why not."""
+
+import sys
+
+from common.heartbeat import read_heartbeat
+from common.settings import SettingsError
+from ops.lifecycle.services import SERVICES
+from ops.settings import OpsSettings
+
+
+def main(name: str) -> int:
+    """Probe the service that runs beside this process; return the exit status."""
+    service = next(service for service in SERVICES if service.name == name)
+    try:
+        settings = OpsSettings.load()
+        # Only this container writes here, and its signs of life end with it.
+        heartbeat = read_heartbeat(settings.market_home, name) or {}
+        reason = service.probe(settings, int(heartbeat.get("pid", 0)))
+    except SettingsError as error:
+        reason = str(error)
+    print(reason or "ready")
+    return 1 if reason else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

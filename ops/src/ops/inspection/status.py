@@ -1,0 +1,207 @@
+"""The state of every service and the pipeline's figures."""
+
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any, Literal, TypedDict
+
+import psutil
+
+from common.heartbeat import read_heartbeat
+from ops.inspection.probes import LOCALHOST
+from ops.lifecycle.services import SERVICES, Service
+from ops.lifecycle.stack import read_state
+from ops.lifecycle.supervision import Process, Supervisor
+from ops.settings import OpsSettings
+
+State = Literal["MISSING", "STARTING", "READY", "UNHEALTHY", "EXITED"]
+LAG_GROUP = "stream-processor.trades"
+ANSWER_SECONDS = 5.0
+
+
+class ServiceStatus(TypedDict):
+    """One service; what is unknown is None."""
+
+    state: State
+    pid: int | None
+    port: int | None
+    ready: bool
+    uptime_s: float | None
+    rss_mb: float | None
+    reason: str | None
+
+
+def state_of(
+    process: Process | None, reason: str | None, was_ready: bool, uptime: float, ready_seconds: float
+) -> State:
+    """Name the state of a service: `reason` says why its probe was not content."""
+    if process is None or process.state == "STOPPED":
+        return "MISSING"
+    if process.pid == 0:
+        return "EXITED"
+    if reason is None:
+        return "READY"
+    return "UNHEALTHY" if was_ready or uptime > ready_seconds else "STARTING"
+
+
+def memory(pid: int) -> float:
+    """Return the resident memory of a process and its descendants in MB."""
+    total = 0
+    try:
+        root = psutil.Process(pid)
+        for process in (root, *root.children(recursive=True)):
+            try:
+                total += process.memory_info().rss
+            except psutil.Error:
+                continue
+    except psutil.Error:
+        return 0.0
+    return round(total / 1024**2, 1)
+
+
+def unsupervised(settings: OpsSettings, name: str) -> Process | None:
+    """Return the process that systemd started, by its sign of life; None when there is none."""
+    found = read_heartbeat(settings.market_home, name)
+    try:
+        pid = int(found["pid"]) if found else 0
+        return Process("RUNNING", pid, psutil.Process(pid).create_time()) if pid else None
+    except psutil.Error:
+        return None
+
+
+def service_status(
+    settings: OpsSettings, service: Service, process: Process | None, ready_pids: Mapping[str, int]
+) -> ServiceStatus:
+    """Probe one service."""
+    port = getattr(settings, service.port) if service.port else None
+    if process is None and service.scheduled:
+        process = unsupervised(settings, service.name)
+    if process is None or process.pid == 0:
+        state = state_of(process, "no process", False, 0, 0)
+        return ServiceStatus(
+            state=state, pid=None, port=port, ready=False, uptime_s=None, rss_mb=None, reason=None
+        )
+    reason = service.probe(settings, process.pid)
+    uptime = max(0.0, time.time() - process.started)
+    state = state_of(
+        process, reason, ready_pids.get(service.name) == process.pid, uptime, service.ready_seconds
+    )
+    return ServiceStatus(
+        state=state,
+        pid=process.pid,
+        port=port,
+        ready=reason is None,
+        uptime_s=round(uptime, 1),
+        rss_mb=memory(process.pid),
+        reason=reason,
+    )
+
+
+def kafka_lag(settings: OpsSettings) -> int | None:
+    """Return how many messages the stream processor has not stored yet, or None when Kafka does not say."""
+    from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+    from common.kafka import client_config
+
+    config = client_config(settings, "admin", settings.kafka_admin_password)
+    consumer = Consumer({**config, "group.id": LAG_GROUP, "enable.auto.commit": False, "log_level": 0})
+    try:
+        topic = consumer.list_topics(settings.kafka_topic_name, timeout=ANSWER_SECONDS).topics[
+            settings.kafka_topic_name
+        ]
+        partitions = [TopicPartition(settings.kafka_topic_name, number) for number in topic.partitions]
+        lag = 0
+        for partition in consumer.committed(partitions, timeout=ANSWER_SECONDS):
+            low, high = consumer.get_watermark_offsets(partition, timeout=ANSWER_SECONDS)
+            lag += high - max(partition.offset, low)
+        return lag
+    except KafkaException:
+        return None
+    finally:
+        consumer.close()
+
+
+def newest_trade_age(settings: OpsSettings) -> float | None:
+    """Return how many seconds ago the newest stored trade was made, or None when there is none."""
+    from cassandra import DriverException
+    from cassandra.cluster import NoHostAvailable
+
+    from common.cassandra import connect
+
+    try:
+        session = connect(settings, "ops", settings.cassandra_ops_password)
+    except (NoHostAvailable, DriverException):
+        return None
+    try:
+        newest = session.execute("SELECT max(last_seen) AS newest FROM symbols").one().newest
+        return round((datetime.now(UTC) - newest.replace(tzinfo=UTC)).total_seconds(), 3) if newest else None
+    except DriverException:
+        return None
+    finally:
+        session.cluster.shutdown()
+
+
+def pipeline(settings: OpsSettings, services: Mapping[str, ServiceStatus]) -> dict[str, float | int | None]:
+    """Return the pipeline's figures; counters since the processes started, None where nobody says."""
+    collector = read_heartbeat(settings.market_home, "collector") or {}
+    processor = read_heartbeat(settings.market_home, "stream-processor") or {}
+    dead = [found["dead_lettered"] for found in (collector, processor) if "dead_lettered" in found]
+    return {
+        "trades_received": collector.get("trades_received"),
+        "trades_published": collector.get("trades_published"),
+        "trades_stored": processor.get("trades_stored"),
+        "kafka_lag": kafka_lag(settings) if services["kafka"]["ready"] else None,
+        "newest_trade_age_s": newest_trade_age(settings) if services["cassandra"]["ready"] else None,
+        "late": processor.get("late"),
+        "dead_lettered": sum(dead) if dead else None,
+    }
+
+
+def urls(settings: OpsSettings) -> dict[str, str]:
+    """Return where a browser finds the pages."""
+    return {
+        "superset": f"http://{LOCALHOST}:{settings.superset_port}",
+        "streamlit": f"http://{LOCALHOST}:{settings.streamlit_port}",
+        "presto": f"http://{LOCALHOST}:{settings.presto_port}",
+        "spark": f"http://{LOCALHOST}:{settings.spark_ui_port}",
+    }
+
+
+def services_status(settings: OpsSettings) -> dict[str, ServiceStatus]:
+    """Probe every service at once."""
+    supervisor = Supervisor(settings.market_home)
+    processes = supervisor.processes() if supervisor.pid() is not None else {}
+    ready_pids = read_state(settings.market_home).get("ready", {})
+    with ThreadPoolExecutor(len(SERVICES)) as pool:
+        found = pool.map(
+            lambda service: service_status(settings, service, processes.get(service.name), ready_pids),
+            SERVICES,
+        )
+        return {service.name: status for service, status in zip(SERVICES, found, strict=True)}
+
+
+def status(settings: OpsSettings) -> dict[str, Any]:
+    """Return all that `market status --json` prints."""
+    services = services_status(settings)
+    return {
+        "services": services,
+        "pipeline": pipeline(settings, services),
+        "urls": urls(settings),
+    }
+
+
+def text(found: Mapping[str, Any]) -> str:
+    """Return a status as lines for a terminal."""
+    lines = [f"{'SERVICE':<18}{'STATE':<11}{'PID':>8}{'PORT':>7}{'UPTIME':>10}{'RSS MB':>8}"]
+    for name, one in found["services"].items():
+        uptime = "" if one["uptime_s"] is None else f"{one['uptime_s']:.0f} s"
+        cells = (one["pid"] or "", one["port"] or "", uptime, one["rss_mb"] or "")
+        row = "".join(f"{cell:>{width}}" for cell, width in zip(cells, (8, 7, 10, 8), strict=True))
+        lines.append(f"{name:<18}{one['state']:<11}{row}  {one['reason'] or ''}".rstrip())
+    lines.append("")
+    for name, figure in found["pipeline"].items():
+        lines.append(f"{name:<22}{'unknown' if figure is None else figure}")
+    lines.append("")
+    lines.extend(f"{name:<12}{url}" for name, url in found["urls"].items())
+    return "\n".join(lines)

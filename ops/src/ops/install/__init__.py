@@ -1,0 +1,1 @@
+"""Installs what the stack needs: Java, jars, Python environments, passwords and systemd units."""

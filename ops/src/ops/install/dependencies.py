@@ -1,0 +1,250 @@
+"""Bring Java, Maven, the servers' jars and Superset's environment; all but Java go to the shared cache."""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from common.settings import ROOT
+from ops.errors import MarketError
+from ops.inspection.logs import tail
+from ops.install.bootstrap import building, check_space, ensure_uv, install, is_complete
+
+JAVA_VERSION = 17
+JVM_FOLDER = Path("/usr/lib/jvm")
+CHROMIUM = Path("/usr/bin/chromium")
+JAR_COMPONENTS = {"kafka": "kafka", "cassandra": "cassandra", "presto": "presto", "spark": "stream-processor"}
+SUPERSET_REQUIREMENTS = ROOT / "superset" / "requirements.lock.txt"
+Report = Callable[[str], None]
+
+
+class Installed(NamedTuple):
+    """Where the things that services need were installed."""
+
+    java_home: Path
+    jars: Path
+    superset: Path
+
+
+def parse_java_version(text: str) -> int | None:
+    """Return the major version in a `release` file or in what `java -version` says."""
+    found = re.search(r'(?:JAVA_VERSION=|version )"(?:1\.)?(\d+)', text)
+    return int(found[1]) if found else None
+
+
+def java_version(home: Path) -> int | None:
+    """Return the major version of the Java in a folder, or None where there is none that runs."""
+    binary = home / "bin" / "java"
+    if not os.access(binary, os.X_OK):
+        return None
+    try:
+        return parse_java_version((home / "release").read_text())
+    except OSError:
+        said = subprocess.run([binary, "-version"], capture_output=True, text=True, timeout=30, check=False)
+        return parse_java_version(said.stderr)
+
+
+def java_homes(environ: Mapping[str, str], folder: Path = JVM_FOLDER) -> Iterator[Path]:
+    """Yield where a Java may be: `JAVA_HOME`, the one on the path, and those the system installed."""
+    if environ.get("JAVA_HOME"):
+        yield Path(environ["JAVA_HOME"])
+    found = shutil.which("java", path=environ.get("PATH"))
+    if found:
+        yield Path(found).resolve().parent.parent
+    yield from sorted(folder.glob(f"*{JAVA_VERSION}*"))
+
+
+def find_java(environ: Mapping[str, str], folder: Path = JVM_FOLDER) -> Path | None:
+    """Return the home of a Java of the needed version, or None."""
+    return next((home for home in java_homes(environ, folder) if java_version(home) == JAVA_VERSION), None)
+
+
+def describe_java(environ: Mapping[str, str]) -> str:
+    """Say which Java was found instead of the needed one."""
+    versions = sorted(
+        {version for home in java_homes(environ) if (version := java_version(home)) is not None}
+    )
+    return f"only Java {', '.join(map(str, versions))} was found" if versions else "no Java was found"
+
+
+def can_apt() -> bool:
+    """Tell whether this process may install Debian packages."""
+    return os.geteuid() == 0 and shutil.which("apt-get") is not None
+
+
+def apt_install(*packages: str) -> None:
+    """Install Debian packages; raise MarketError with the last of what apt said when that fails."""
+    Path("/usr/share/man/man1").mkdir(
+        parents=True, exist_ok=True
+    )  # slim images lack it, and the JRE's scripts need it
+    apt = ("apt-get", "-qq", "-o", "Acquire::Retries=3", "-o", "DPkg::Lock::Timeout=300")
+    environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for arguments in (("update",), ("install", "-y", "--no-install-recommends", *packages)):
+        result = subprocess.run([*apt, *arguments], env=environ, capture_output=True, text=True, check=False)
+        if result.returncode != 0:
+            said = " ".join(result.stderr.split())[-500:]
+            raise MarketError(f"apt-get could not install {' and '.join(packages)}: {said}")
+
+
+def ensure_java(report: Report) -> Path:
+    """Return the home of Java 17, installed where that is possible."""
+    home = find_java(os.environ)
+    if home is None and can_apt():
+        report(f"Installing Java {JAVA_VERSION} ...")
+        apt_install(f"openjdk-{JAVA_VERSION}-jre-headless")
+        home = find_java(os.environ)
+    if home is None:
+        raise MarketError(
+            f"Java {JAVA_VERSION} was needed and {describe_java(os.environ)}: install a JRE or JDK "
+            f"{JAVA_VERSION} and point JAVA_HOME at it."
+        )
+    return home
+
+
+def maven_options(environ: Mapping[str, str]) -> str:
+    """Return the JVM options that tell Maven about the proxy in the environment."""
+    options = [environ["MAVEN_OPTS"]] if environ.get("MAVEN_OPTS") else []
+    for scheme in ("https", "http"):
+        proxy = environ.get(f"{scheme}_proxy") or environ.get(f"{scheme.upper()}_PROXY")
+        if proxy:
+            parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+            options += [f"-D{scheme}.proxyHost={parts.hostname}", f"-D{scheme}.proxyPort={parts.port or 80}"]
+            if parts.username:
+                options += [
+                    f"-D{scheme}.proxyUser={parts.username}",
+                    f"-D{scheme}.proxyPassword={parts.password or ''}",
+                ]
+    exempt = environ.get("no_proxy") or environ.get("NO_PROXY")
+    if exempt:
+        hosts = (host.strip() for host in exempt.split(","))
+        options.append(
+            "-Dhttp.nonProxyHosts="
+            + "|".join(f"*{host}" if host.startswith(".") else host for host in hosts if host)
+        )
+    return " ".join(options)
+
+
+def ensure_maven(report: Report) -> Path:
+    """Return Maven's command, installed where that is possible."""
+    if shutil.which("mvn") is None and can_apt():
+        report("Installing Maven ...")
+        apt_install("maven")
+    found = shutil.which("mvn")
+    if found is None:
+        raise MarketError(
+            "Maven was needed to fetch the servers and was not found: install Maven 3.8 or newer."
+        )
+    return Path(found)
+
+
+def ensure_chromium(report: Report) -> None:
+    """Install the browser of the tests of the pages, or say what to install."""
+    if CHROMIUM.exists():
+        return
+    if not can_apt():
+        raise MarketError(f"The tests of the pages needed {CHROMIUM}: install Debian's package chromium.")
+    report("Installing Chromium ...")
+    apt_install("chromium")
+
+
+def digest(*paths: Path) -> str:
+    """Name the content of some files."""
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in paths)).hexdigest()[:16]
+
+
+def jar_folders(cache: Path) -> dict[str, Path]:
+    """Return where the jars of each server are kept, named by what pins them."""
+    return {
+        name: cache
+        / "jars"
+        / f"{component}-{digest(ROOT / component / 'pom.xml', ROOT / component / 'jars.sha256')}"
+        for name, component in JAR_COMPONENTS.items()
+    }
+
+
+def fetch_jars(component: str, folder: Path, java_home: Path, maven: Path) -> None:
+    """Fill a component's jar folder in one step."""
+    draft = folder.with_name(f"{folder.name}.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    environ = {
+        **os.environ,
+        "JAVA_HOME": str(java_home),
+        "MAVEN_OPTS": maven_options(os.environ),
+        "MVN": str(maven),
+        "PYTHON": sys.executable,
+    }
+    log = folder.with_suffix(".log")
+    with log.open("w") as said:
+        command = [ROOT / component / "fetch.sh", draft]
+        status = subprocess.run(command, env=environ, stdout=said, stderr=said, check=False).returncode
+    if status != 0:
+        told = tail(log, 1) or [f"The jars of {component} could not be fetched (see above)."]
+        raise MarketError(told[0].replace("see above", f"see {log}"))
+    log.unlink()
+    draft.replace(folder)
+
+
+def ensure_jars(cache: Path, java_home: Path, report: Report) -> Path:
+    """Return a folder that holds the jar folders of all servers under their names."""
+    folders = jar_folders(cache)
+    names = " ".join(folder.name for folder in folders.values())
+    joint = cache / "jars" / f"all-{hashlib.sha256(names.encode()).hexdigest()[:16]}"
+    if joint.exists() and all(folder.exists() for folder in folders.values()):
+        return joint
+    with building(joint):
+        for name, folder in folders.items():
+            if not folder.exists():
+                report(f"Fetching the jars of {name} ...")
+                fetch_jars(JAR_COMPONENTS[name], folder, java_home, ensure_maven(report))
+        joint.mkdir(exist_ok=True)
+        for name, folder in folders.items():
+            link = joint / name
+            link.unlink(missing_ok=True)
+            link.symlink_to(os.path.relpath(folder, joint))
+    return joint
+
+
+def superset_environment(cache: Path) -> Path:
+    """Return where Superset's own environment is kept, named by what pins it."""
+    return cache / f"superset-env-{digest(SUPERSET_REQUIREMENTS)}"
+
+
+def ensure_superset(cache: Path, report: Report) -> Path:
+    """Return Superset's own environment."""
+    environment = superset_environment(cache)
+    if not is_complete(environment):
+        with building(environment) as missing:
+            if missing:
+                report("Installing Superset's environment ...")
+                install(ensure_uv(cache, os.environ), environment, SUPERSET_REQUIREMENTS)
+    return environment
+
+
+def is_installed(cache: Path) -> bool:
+    """Tell whether nothing has to be downloaded."""
+    return is_complete(superset_environment(cache)) and all(
+        folder.exists() for folder in jar_folders(cache).values()
+    )
+
+
+def ensure_all(cache: Path, report: Report) -> Installed:
+    """Install what is missing."""
+    if not is_installed(cache):
+        cache.mkdir(parents=True, exist_ok=True)
+        check_space(cache)
+    started = time.monotonic()
+    with ThreadPoolExecutor(1) as beside:
+        superset = beside.submit(ensure_superset, cache, report)
+        java_home = ensure_java(report)
+        installed = Installed(java_home, ensure_jars(cache, java_home, report), superset.result())
+    if time.monotonic() - started > 1:
+        report(f"Installed in {time.monotonic() - started:.0f} s.")
+    return installed

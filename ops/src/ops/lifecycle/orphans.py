@@ -1,0 +1,67 @@
+"""Processes that outlived their supervisor: found by the home in their environment, and ended."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import psutil
+
+from ops.errors import MarketError
+
+MARK = "MARKET_SUPERVISED"
+END_SECONDS = 60.0
+KILL_SECONDS = 10.0
+
+
+def belongs(environ: Mapping[str, str], home: Path) -> bool:
+    """Tell whether a process with this environment was started by the supervisor of a home."""
+    return environ.get(MARK) == str(home)
+
+
+def find_orphans(home: Path) -> list[psutil.Process]:
+    """Return the supervised processes of a home, without this one and its ancestors."""
+    own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    found = []
+    for process in psutil.process_iter():
+        if process.pid in own:
+            continue
+        try:
+            if process.status() != psutil.STATUS_ZOMBIE and belongs(process.environ(), home):
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+def describe(processes: list[psutil.Process]) -> str:
+    """Name processes for the user."""
+    names = []
+    for process in processes:
+        try:
+            names.append(f"{process.name()} (pid {process.pid})")
+        except psutil.Error:
+            continue
+    return ", ".join(names)
+
+
+def end(processes: list[psutil.Process], patience: float = END_SECONDS) -> None:
+    """End processes, gently first; raise MarketError when one stays."""
+    for process in processes:
+        _signal(process, "terminate")
+        _signal(process, "resume")
+    _, alive = psutil.wait_procs(processes, timeout=patience)
+    for process in alive:
+        _signal(process, "kill")
+    _, alive = psutil.wait_procs(alive, timeout=KILL_SECONDS)
+    if alive:
+        pids = ", ".join(str(process.pid) for process in alive)
+        raise MarketError(
+            f"The processes {pids} of an earlier run could not be ended; end them and try again."
+        )
+
+
+def _signal(process: psutil.Process, action: str) -> None:
+    try:
+        getattr(process, action)()
+    except psutil.NoSuchProcess:
+        return

@@ -1,0 +1,136 @@
+"""What is looked at before the first change: nothing here has an effect."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import psutil
+
+from common.settings import Feed
+from ops.errors import MarketError
+from ops.settings import INTERNAL_PORTS, OpsSettings
+
+HOME_BYTES = 2 * 1024**3
+CHECK_SECONDS = 60
+
+
+def existing_parent(path: Path) -> Path:
+    """Return the nearest folder that exists."""
+    return next(folder for folder in (path, *path.parents) if folder.exists())
+
+
+def check_home(home: Path) -> None:
+    """Expect a folder that can be written to, with some space on its disk."""
+    folder = existing_parent(home)
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise MarketError(f"{folder} could not be written to; name another folder in MARKET_HOME.")
+    free = shutil.disk_usage(folder).free
+    if free < HOME_BYTES:
+        raise MarketError(
+            f"{home} had {free / 1024**3:.1f} GB of free disk space, and {HOME_BYTES / 1024**3:.0f} GB "
+            "were needed: free some, or name another folder in MARKET_HOME."
+        )
+
+
+def port_conflicts(ports: Mapping[str, int]) -> str | None:
+    """Return a sentence about two settings with one port."""
+    counts = Counter(ports.values())
+    port = next((port for port, count in counts.items() if count > 1), None)
+    if port is None:
+        return None
+    names = [name for name, value in ports.items() if value == port]
+    return f"Port {port} was named twice, by {' and '.join(names)}; give each a port of its own."
+
+
+def is_free(port: int) -> bool:
+    """Tell whether a local port can be listened on."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def holder(port: int) -> str:
+    """Say who listens on a port, as far as this user may know."""
+    try:
+        pid = next(
+            (
+                connection.pid
+                for connection in psutil.net_connections("tcp")
+                if connection.status == psutil.CONN_LISTEN
+                and connection.laddr.port == port
+                and connection.pid
+            ),
+            None,
+        )
+        return f" by {psutil.Process(pid).name()} (pid {pid})" if pid else ""
+    except (psutil.Error, OSError):
+        return ""
+
+
+def check_ports(ports: Mapping[str, int]) -> None:
+    """Expect every port to be free."""
+    collision = port_conflicts(ports)
+    if collision:
+        raise MarketError(collision)
+    for name, port in ports.items():
+        if not is_free(port):
+            raise MarketError(
+                f"Port {port} ({name}) was taken{holder(port)}: stop that, or set {name} to a free port."
+            )
+
+
+def choose_ports(settings: OpsSettings) -> dict[str, int]:
+    """Return the internal ports that must move because the usual one is taken, by their variables."""
+    moved = {}
+    taken = set(settings.ports.values())
+    for name in INTERNAL_PORTS:
+        if name not in settings.model_fields_set and not is_free(getattr(settings, name)):
+            port = next(
+                port
+                for port in range(getattr(settings, name) + 1, 65536)
+                if port not in taken and is_free(port)
+            )
+            taken.add(port)
+            moved[name.upper()] = port
+    return moved
+
+
+def check_feed(feed: Feed, used: Sequence[str], keep: bool, token: bool) -> None:
+    """Expect that live trades do not land among simulated ones unawares."""
+    if feed == "live" and not token:
+        raise MarketError("The live feed needed FINNHUB_API_TOKEN; set it in .env, or take --feed demo.")
+    if feed == "live" and "demo" in used and "live" not in used and not keep:
+        raise MarketError(
+            "The store held simulated trades of the demo feed: remove them with ./market reset --yes, "
+            "or go live on top of them with --keep."
+        )
+
+
+def check_collector(feed: Feed) -> None:
+    """Let the collector look at its settings, the tickers among them."""
+    command = [sys.executable, "-P", "-m", "collector", "--check"]
+    try:
+        result = subprocess.run(
+            command,
+            env={**os.environ, "MARKET_FEED": feed},
+            capture_output=True,
+            text=True,
+            timeout=CHECK_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise MarketError(
+            f"The collector's settings could not be checked within {CHECK_SECONDS} s."
+        ) from None
+    if result.returncode != 0:
+        said = [line for line in result.stderr.splitlines() if line.strip()]
+        raise MarketError(said[-1] if said else "The collector refused its settings without saying why.")

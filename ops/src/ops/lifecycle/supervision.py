@@ -1,0 +1,224 @@
+"""supervisord below the stack: its configuration, its start and its end."""
+
+import hashlib
+import os
+import resource
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+import xmlrpc.client
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, cast
+
+from supervisor.xmlrpc import SupervisorTransport
+
+from common.settings import ROOT, Feed
+from ops.errors import MarketError
+from ops.install.dependencies import Installed
+from ops.lifecycle.orphans import MARK
+from ops.lifecycle.services import Service
+from ops.settings import TOKEN, OpsSettings
+
+ANSWER_SECONDS = 20.0
+END_SECONDS = 120.0
+OPEN_FILES = 10_000
+LONGEST_SOCKET = 100
+
+
+class Process(NamedTuple):
+    """What the supervisor says of a service: its state (RUNNING, ...), its pid (0 when none), its start."""
+
+    state: str
+    pid: int
+    started: float
+
+
+def socket_file(home: Path) -> Path:
+    """Return where the supervisor listens; a long path does not fit a socket's address."""
+    inside = home / "run" / "supervisor.sock"
+    if len(str(inside)) <= LONGEST_SOCKET:
+        return inside
+    name = hashlib.sha256(str(home).encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"market-{os.getuid()}-{name}.sock"
+
+
+class Supervisor:
+    """A running supervisord of one home; every thread needs one of its own."""
+
+    def __init__(self, home: Path) -> None:
+        transport = SupervisorTransport(None, None, serverurl=f"unix://{socket_file(home)}")
+        self.calls = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport).supervisor
+
+    def pid(self) -> int | None:
+        """Return the supervisor's pid, or None when it does not answer."""
+        try:
+            return cast(int, self.calls.getPID())
+        except (OSError, xmlrpc.client.Error, ConnectionError):
+            return None
+
+    def processes(self) -> dict[str, Process]:
+        """Return what is known of every service."""
+        try:
+            found = cast("list[dict[str, object]]", self.calls.getAllProcessInfo())
+        except (OSError, xmlrpc.client.Error):
+            raise MarketError(
+                "The supervisor did not answer any more; run ./market up to begin anew."
+            ) from None
+        return {
+            str(entry["name"]): Process(
+                str(entry["statename"]), cast(int, entry["pid"]), float(cast(int, entry["start"]))
+            )
+            for entry in found
+        }
+
+    def start(self, name: str) -> None:
+        """Start a service that is not running."""
+        try:
+            self.calls.startProcess(name, False)
+        except xmlrpc.client.Fault as fault:
+            if "ALREADY_STARTED" not in fault.faultString:
+                raise MarketError(f"{name} could not be started: {fault.faultString}.") from None
+
+    def stop(self, name: str) -> None:
+        """Stop a service and wait until it has ended."""
+        try:
+            self.calls.stopProcess(name, True)
+        except xmlrpc.client.Fault as fault:
+            if "NOT_RUNNING" not in fault.faultString:
+                raise MarketError(f"{name} could not be stopped: {fault.faultString}.") from None
+
+    def shutdown(self) -> None:
+        """End the supervisor itself."""
+        self.calls.shutdown()
+
+
+def escape(value: str) -> str:
+    """Return a value as it stands in supervisord's configuration."""
+    return value.replace("%", "%%")
+
+
+def configuration(
+    *,
+    home: Path,
+    services: Sequence[Service],
+    python: Path,
+    log_bytes: int,
+    log_files: int,
+    open_files: int,
+    token: str | None,
+) -> str:
+    """Return supervisord's configuration; only the collector is given the token."""
+    blocks = [
+        f"""[unix_http_server]
+file={escape(str(socket_file(home)))}
+chmod=0700
+
+[supervisord]
+logfile={escape(str(home / "logs" / "supervisord.log"))}
+logfile_maxbytes={log_bytes}
+logfile_backups={log_files}
+pidfile={escape(str(home / "run" / "supervisord.pid"))}
+directory={escape(str(home))}
+umask=077
+minfds={open_files}
+identifier=market
+
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
+"""
+    ]
+    for service in services:
+        first, *others = (part.replace("{python}", str(python)) for part in service.command)
+        command = shlex.join([str(ROOT / first), *others])
+        environment = (
+            f'environment={TOKEN}="{escape(token)}"\n' if token and service.name == "collector" else ""
+        )
+        blocks.append(
+            f"""[program:{service.name}]
+command={escape(command)}
+directory={escape(str(home))}
+autostart=false
+autorestart=true
+startsecs=1
+startretries=1000000
+stopwaitsecs={service.stop_seconds}
+killasgroup=true
+redirect_stderr=true
+stdout_logfile={escape(str(home / "logs" / f"{service.name}.log"))}
+stdout_logfile_maxbytes={log_bytes}
+stdout_logfile_backups={log_files}
+{environment}"""
+        )
+    return "\n".join(blocks)
+
+
+def stack_environment(
+    settings: OpsSettings, feed: Feed, installed: Installed, environ: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the environment of every service: the user's without the token, and where things are."""
+    home = settings.market_home.absolute()
+    passed = {name: value for name, value in environ.items() if name != TOKEN}
+    ports = {name: str(port) for name, port in settings.ports.items()}
+    return {
+        **passed,
+        **ports,
+        MARK: str(home),
+        "MARKET_HOME": str(home),
+        "MARKET_FEED": feed,
+        "MARKET_JARS": str(installed.jars),
+        "MARKET_PYTHON": sys.executable,
+        "MARKET_SUPERSET_ENV": str(installed.superset),
+        "JAVA_HOME": str(installed.java_home),
+        "PYSPARK_PYTHON": sys.executable,
+        "PYTHONPATH": os.pathsep.join(str(path) for path in sorted(ROOT.glob("*/src"))),
+        "PYTHONSAFEPATH": "1",
+        "PYTHONUNBUFFERED": "1",
+        "TMPDIR": str(home / "tmp"),
+        "TZ": "UTC",
+    }
+
+
+def start_supervisor(
+    settings: OpsSettings, services: Sequence[Service], feed: Feed, installed: Installed
+) -> None:
+    """Write the configuration and start supervisord; raise MarketError when it does not answer."""
+    home = settings.market_home
+    token = (
+        settings.finnhub_api_token.get_secret_value()
+        if settings.finnhub_api_token and feed == "live"
+        else None
+    )
+    if token and not token.isalnum():
+        raise MarketError(f"{TOKEN} was not a token: it held something else than letters and digits.")
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    text = configuration(
+        home=home,
+        services=services,
+        python=Path(sys.executable),
+        log_bytes=settings.market_log_megabytes * 1024**2,
+        log_files=settings.market_log_files,
+        open_files=OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES),
+        token=token,
+    )
+    file = home / "run" / "supervisord.conf"
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as config:
+        config.write(text)
+    result = subprocess.run(
+        [sys.executable, "-m", "supervisor.supervisord", "-c", str(file)],
+        env=stack_environment(settings, feed, installed, os.environ),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=ANSWER_SECONDS,
+        check=False,
+    )
+    deadline = time.monotonic() + ANSWER_SECONDS
+    while Supervisor(home).pid() is None:
+        if result.returncode != 0 or time.monotonic() > deadline:
+            said = " ".join(result.stderr.split())[-300:]
+            raise MarketError(f"The supervisor did not start: {said or f'see {home}/logs/supervisord.log'}.")
+        time.sleep(0.05)

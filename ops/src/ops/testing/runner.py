@@ -1,0 +1,56 @@
+"""Runs the tests by kind, the cheap ones first."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from common.settings import ROOT
+from ops.errors import MarketError
+from ops.install.dependencies import ensure_chromium, ensure_java
+from ops.testing.static import run_static_checks
+
+SEPARATE = ("compose", "compose-faults")  # containers start when the processes of the other tests have ended
+BY_NAME = frozenset({"compose-faults"})  # takes long, and runs only when it is named
+
+
+def kinds() -> tuple[str, ...]:
+    """Return the folders of tests, the cheap ones first."""
+    present = {path.relative_to(ROOT / "tests").parts[0] for path in (ROOT / "tests").glob("*/**/test_*.py")}
+    first = tuple(kind for kind in ("unit", "integration", "e2e", "faults", *SEPARATE) if kind in present)
+    return (*first, *sorted(present.difference(first)))
+
+
+def pytest_commands(selected: Sequence[str], extra: Sequence[str]) -> list[list[str]]:
+    """Return the runs of pytest for some kinds of tests."""
+    together = [kind for kind in selected if kind not in SEPARATE]
+    groups = (together, *([kind] for kind in SEPARATE if kind in selected))
+    pytest = [sys.executable, "-P", "-m", "pytest"]
+    return [[*pytest, *(f"tests/{kind}" for kind in group), *extra] for group in groups if group]
+
+
+def run(wanted: Sequence[str], extra: Sequence[str]) -> int:
+    """Run the tests of some kinds, or the usual ones; return the exit status of the first run that fails.
+
+    The unit tests include the static checks.
+    """
+    known = kinds()
+    unknown = [kind for kind in wanted if kind not in (*known, "all")]
+    if unknown:
+        raise MarketError(f"There were no tests called {unknown[0]!r}; there are {', '.join(known)} and all.")
+    usual = [kind for kind in known if kind not in BY_NAME]
+    selected = usual if not wanted or "all" in wanted else wanted
+    if set(selected) - {"unit"}:
+        os.environ["JAVA_HOME"] = str(ensure_java(print))
+    if {"e2e", *SEPARATE}.intersection(selected):
+        ensure_chromium(print)
+    if "unit" in selected:
+        status = run_static_checks()
+        if status != 0:
+            return status
+    for command in pytest_commands(selected, extra):
+        print("$", " ".join([command[0].rpartition("/")[2], *command[1:]]), flush=True)
+        status = subprocess.run(command, cwd=ROOT, check=False).returncode
+        if status != 0:
+            return status
+    return 0

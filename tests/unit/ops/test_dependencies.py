@@ -1,0 +1,134 @@
+import stat
+from pathlib import Path
+
+import pytest
+
+from ops.install.bootstrap import (
+    BootstrapError,
+    check_space,
+    find_link,
+    index_url,
+    uv_environment,
+    without_login,
+)
+from ops.install.dependencies import find_java, java_version, maven_options, parse_java_version
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        ('IMPLEMENTOR="Debian"\nJAVA_RUNTIME_VERSION="17.0.15+6"\nJAVA_VERSION="17.0.15"\n', 17),
+        ('JAVA_VERSION="1.8.0_392"\n', 8),
+        ('JAVA_VERSION="25"\n', 25),
+        ('openjdk version "17.0.9" 2023-10-17\nOpenJDK Runtime Environment\n', 17),
+        ('java version "1.8.0_391"\n', 8),
+        ('openjdk version "21-ea" 2023-09-19\n', 21),
+        ("no java here\n", None),
+    ],
+)
+def test_java_version_is_read_from_release_files_and_from_what_java_says(
+    text: str, version: int | None
+) -> None:
+    assert parse_java_version(text) == version
+
+
+def make_java(home: Path, version: str, release: bool = True) -> Path:
+    binary = home / "bin" / "java"
+    binary.parent.mkdir(parents=True)
+    binary.write_text(f"#!/bin/sh\necho 'openjdk version \"{version}\"' >&2\n")
+    binary.chmod(binary.stat().st_mode | stat.S_IXUSR)
+    if release:
+        (home / "release").write_text(f'JAVA_VERSION="{version}"\n')
+    return home
+
+
+def test_a_java_without_release_file_is_asked(tmp_path: Path) -> None:
+    assert java_version(make_java(tmp_path / "a", "17.0.1", release=False)) == 17
+    assert java_version(tmp_path / "missing") is None
+
+
+def test_the_needed_java_is_found_behind_wrong_ones(tmp_path: Path) -> None:
+    wrong = make_java(tmp_path / "wrong", "25.0.1")
+    on_path = make_java(tmp_path / "path", "11.0.2")
+    right = make_java(tmp_path / "jvm" / "java-17-openjdk-amd64", "17.0.15")
+    environ = {"JAVA_HOME": str(wrong), "PATH": str(on_path / "bin")}
+    assert find_java(environ, tmp_path / "jvm") == right
+    assert find_java(environ, tmp_path / "none") is None
+
+
+def test_java_home_wins_where_it_fits(tmp_path: Path) -> None:
+    mine = make_java(tmp_path / "mine", "17.0.2")
+    make_java(tmp_path / "jvm" / "java-17", "17.0.15")
+    assert find_java({"JAVA_HOME": str(mine), "PATH": ""}, tmp_path / "jvm") == mine
+
+
+@pytest.mark.parametrize(
+    ("environ", "options"),
+    [
+        ({}, ""),
+        ({"HTTPS_PROXY": "http://proxy:3128"}, "-Dhttps.proxyHost=proxy -Dhttps.proxyPort=3128"),
+        (
+            {"https_proxy": "proxy:8080", "no_proxy": "localhost,.example.org"},
+            "-Dhttps.proxyHost=proxy -Dhttps.proxyPort=8080 -Dhttp.nonProxyHosts=localhost|*.example.org",
+        ),
+        ({"MAVEN_OPTS": "-Xmx1g"}, "-Xmx1g"),
+    ],
+)
+def test_maven_is_told_about_the_proxy(environ: dict[str, str], options: str) -> None:
+    assert maven_options(environ) == options
+
+
+@pytest.mark.parametrize(
+    ("environ", "url"),
+    [
+        ({}, "https://pypi.org/simple"),
+        ({"PIP_INDEX_URL": "https://mirror/simple/"}, "https://mirror/simple"),
+        ({"PIP_INDEX_URL": "https://a/simple", "UV_INDEX_URL": "https://b/simple"}, "https://b/simple"),
+        ({"UV_DEFAULT_INDEX": "inner=https://c/simple", "UV_INDEX_URL": "https://b"}, "https://c/simple"),
+        ({"UV_DEFAULT_INDEX": " "}, "https://pypi.org/simple"),
+    ],
+)
+def test_the_package_index_is_the_one_the_environment_names(environ: dict[str, str], url: str) -> None:
+    assert index_url(environ) == url
+
+
+def test_uv_gets_the_index_and_never_another_python() -> None:
+    environ = uv_environment({"PIP_INDEX_URL": "https://mirror/simple", "VIRTUAL_ENV": "/x", "HOME": "/h"})
+    assert environ["UV_DEFAULT_INDEX"] == "https://mirror/simple"
+    assert environ["UV_PYTHON_DOWNLOADS"] == "never"
+    assert environ["HOME"] == "/h"
+    assert "VIRTUAL_ENV" not in environ
+    assert "UV_DEFAULT_INDEX" not in uv_environment({})
+
+
+def test_a_login_in_the_url_becomes_a_header() -> None:
+    assert without_login("https://index/simple") == ("https://index/simple", {})
+    assert without_login("https://me:p%40ss@index:8443/simple") == (
+        "https://index:8443/simple",
+        {"Authorization": "Basic bWU6cEBzcw=="},
+    )
+
+
+@pytest.mark.parametrize(
+    "href",
+    [
+        "../../packages/uv-1-any.whl#sha256=0",
+        "https://files/packages/uv-1-any.whl",
+        "/packages/uv%2D1-any.whl",
+    ],
+)
+def test_the_wheel_is_found_on_pages_of_any_index(href: str) -> None:
+    page = f'<a href="uv-0-any.whl">uv-0-any.whl</a>\n<a data-x="1" href="{href}">uv-1-any.whl</a>'
+    link = find_link(page, "https://index/simple/uv/", "uv-1-any.whl")
+    assert link is not None
+    assert link.startswith("https://")
+    assert "#" not in link
+    assert "packages/uv" in link
+    assert find_link(page, "https://index/simple/uv/", "uv-2-any.whl") is None
+
+
+def test_a_full_disk_is_told_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_space(tmp_path)
+    monkeypatch.setattr("ops.install.bootstrap.NEEDED_BYTES", 1 << 60)
+    with pytest.raises(BootstrapError, match=r"GB of free disk space.*MARKET_CACHE"):
+        check_space(tmp_path)

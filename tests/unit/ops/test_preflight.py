@@ -1,0 +1,105 @@
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ops.errors import MarketError
+from ops.lifecycle.preflight import (
+    check_feed,
+    check_home,
+    check_ports,
+    choose_ports,
+    existing_parent,
+    is_free,
+    port_conflicts,
+)
+from ops.settings import INTERNAL_PORTS, OpsSettings
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+def test_a_taken_port_is_named_with_its_variable_and_its_holder(taken: int) -> None:
+    assert not is_free(taken)
+    with pytest.raises(MarketError) as raised:
+        check_ports({"KAFKA_PORT": taken})
+    assert f"Port {taken} (KAFKA_PORT) was taken" in str(raised.value)
+    assert "pid" in str(raised.value)
+
+
+def test_a_free_port_is_free(taken: int) -> None:
+    with socket.socket() as once:
+        once.bind(("127.0.0.1", 0))
+        port = once.getsockname()[1]
+    check_ports({"KAFKA_PORT": port})
+
+
+def test_one_port_for_two_services_is_named() -> None:
+    assert port_conflicts({"KAFKA_PORT": 1, "PRESTO_PORT": 2}) is None
+    sentence = port_conflicts({"KAFKA_PORT": 1, "PRESTO_PORT": 2, "FEED_PORT": 1})
+    assert sentence is not None
+    assert "KAFKA_PORT and FEED_PORT" in sentence
+
+
+def test_an_internal_port_moves_when_taken_and_stays_when_asked_for(
+    taken: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in INTERNAL_PORTS:
+        monkeypatch.delenv(name.upper(), raising=False)
+    settings = OpsSettings.model_construct(
+        **{**OpsSettings().model_dump(), "feed_port": taken}, _fields_set=set()
+    )
+    moved = choose_ports(settings)
+    assert is_free(moved["FEED_PORT"])
+    asked = OpsSettings(feed_port=taken)
+    assert "FEED_PORT" not in choose_ports(asked)
+
+
+@pytest.mark.parametrize(
+    ("feed", "used", "keep", "token", "word"),
+    [
+        ("live", ["demo"], False, True, "--keep"),
+        ("live", ["demo", "none"], False, True, "reset"),
+        ("live", [], False, False, "FINNHUB_API_TOKEN"),
+    ],
+)
+def test_a_feed_that_does_not_fit_is_refused(
+    feed: str, used: list[str], keep: bool, token: bool, word: str
+) -> None:
+    with pytest.raises(MarketError, match=word):
+        check_feed(feed, used, keep, token)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("feed", "used", "keep"),
+    [
+        ("demo", ["demo"], False),
+        ("none", ["demo"], False),
+        ("live", [], False),
+        ("live", ["none"], False),
+        ("live", ["demo"], True),
+        ("live", ["demo", "live"], False),
+    ],
+)
+def test_a_feed_that_fits_is_let_in(feed: str, used: list[str], keep: bool) -> None:
+    check_feed(feed, used, keep, token=True)  # type: ignore[arg-type]
+
+
+def test_the_home_may_be_made_but_not_inside_a_file(tmp_path: Path) -> None:
+    check_home(tmp_path / "a" / "b")
+    assert existing_parent(tmp_path / "a" / "b") == tmp_path
+    (tmp_path / "file").touch()
+    with pytest.raises(MarketError, match="MARKET_HOME"):
+        check_home(tmp_path / "file" / "home")
+
+
+def test_a_full_disk_is_told_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ops.lifecycle.preflight.HOME_BYTES", 1 << 60)
+    with pytest.raises(MarketError, match=r"GB of free disk space.*MARKET_HOME"):
+        check_home(tmp_path)
