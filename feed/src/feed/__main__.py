@@ -10,6 +10,7 @@ from pathlib import Path
 
 from common.heartbeat import write_heartbeat
 from common.instruments import instruments
+from common.logs import start_logging
 from common.settings import SettingsError
 from feed.market import Market
 from feed.server import Feed
@@ -26,8 +27,7 @@ log = logging.getLogger("feed")
 
 def main() -> int:
     """Run until told to stop; return the exit status."""
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
-    logging.getLogger("websockets").setLevel(logging.WARNING)
+    start_logging(libraries={"websockets": logging.WARNING})
     try:
         settings = FeedServiceSettings.load()
         asyncio.run(_run(settings))

@@ -5,6 +5,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
+from common.logs import start_logging
 from common.settings import market_home
 
 
@@ -18,9 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     when.add_argument("--scheduled", action="store_true", help="as of the full hour, unless that is there")
     when.add_argument("--every-hour", action="store_true", help="stay, and run --scheduled every hour")
     options = parser.parse_args(arguments)
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
-    logging.getLogger("py4j").setLevel(logging.WARNING)
-    logging.getLogger("cassandra").setLevel(logging.CRITICAL)
+    start_logging(libraries={"py4j": logging.WARNING, "cassandra": logging.CRITICAL})
     # Only what is asked for is imported: the service that waits for the hour stays small.
     if options.every_hour:
         if options.symbol:

@@ -10,6 +10,7 @@ from confluent_kafka import KafkaException
 from py4j.protocol import Py4JError
 
 from common.heartbeat import write_heartbeat
+from common.logs import start_logging
 from common.settings import SettingsError
 from common.spark import java_message
 from stream_processor.queries import Queries
@@ -24,9 +25,7 @@ log = logging.getLogger("stream_processor")
 
 def main() -> int:
     """Start the queries and watch them; when one fails the process ends, and is started anew."""
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
-    logging.getLogger("py4j").setLevel(logging.WARNING)
-    logging.getLogger("cassandra").setLevel(logging.ERROR)
+    start_logging(libraries={"py4j": logging.WARNING, "cassandra": logging.ERROR})
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())

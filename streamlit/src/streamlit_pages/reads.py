@@ -4,10 +4,8 @@ import logging
 from datetime import UTC, datetime, timedelta
 
 import streamlit as st
-from cassandra import DriverException
-from cassandra.cluster import NoHostAvailable
 
-from common.cassandra import connect
+from common.cassandra import ERRORS, connect, explain_error
 from common.settings import SettingsError
 from streamlit_pages.candles import Bars, join
 from streamlit_pages.settings import StreamlitSettings
@@ -89,8 +87,8 @@ def _store() -> Store:
         return Store(connect(settings, ROLE, settings.cassandra_streamlit_password))
     except SettingsError as error:
         raise StoreAwayError(str(error)) from error
-    except (DriverException, NoHostAvailable) as error:
-        raise StoreAwayError("Cassandra does not answer.") from error
+    except ERRORS as error:
+        raise StoreAwayError(explain_error(error)) from error
 
 
 def _hour(moment: datetime) -> datetime:

@@ -6,10 +6,10 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 
 import numpy as np
-from cassandra import DriverException
-from cassandra.cluster import NoHostAvailable, Session
+from cassandra.cluster import Session
 from cassandra.query import PreparedStatement
 
+from common.cassandra import ERRORS, explain_error
 from common.symbols import SYMBOLS_BUCKET
 from streamlit_pages.candles import Bars, Counts, Floats, Times
 
@@ -194,8 +194,8 @@ class Store:
             if query not in self._prepared:
                 self._prepared[query] = self._session.prepare(query)
             yield from self._session.execute(self._prepared[query], values, timeout=TIMEOUT_SECONDS)
-        except (DriverException, NoHostAvailable) as error:
-            raise StoreAwayError("Cassandra does not answer.") from error
+        except ERRORS as error:
+            raise StoreAwayError(explain_error(error)) from error
 
 
 def plain(moment: datetime) -> np.datetime64:
