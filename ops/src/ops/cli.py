@@ -267,7 +267,11 @@ def parser() -> argparse.ArgumentParser:
     one = add(systemd, "let systemd start the stack, the collector and the hourly forecast, or no more")
     one.add_argument("action", choices=("install", "uninstall"))
     one.add_argument("--compose", action="store_true", help="install the units of the stack in containers")
-    one = add(test, "run the tests: unit, integration, e2e, faults, compose (default: these), compose-faults")
+    one = add(
+        test,
+        "run the tests: unit, integration, e2e, faults, compose (default: these), compose-faults, "
+        "or mutation [MODULE ...]",
+    )
     one.add_argument("kind", nargs="*", metavar="KIND")
     one.add_argument(
         "--pytest", nargs=argparse.REMAINDER, default=[], metavar="ARG", help="the rest goes to pytest"

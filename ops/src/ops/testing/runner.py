@@ -11,6 +11,7 @@ from ops.install.dependencies import ensure_chromium, ensure_java
 from ops.testing.static import run_static_checks
 
 SEPARATE = ("compose", "compose-faults")  # containers start when the processes of the other tests have ended
+MUTATION = "mutation"  # measures the unit tests; the names after it are modules
 BY_NAME = frozenset({"compose-faults"})  # takes long, and runs only when it is named
 
 
@@ -34,10 +35,16 @@ def run(wanted: Sequence[str], extra: Sequence[str]) -> int:
 
     The unit tests include the static checks.
     """
+    if wanted and wanted[0] == MUTATION:
+        from ops.testing import mutation
+
+        return mutation.run(wanted[1:])
     known = kinds()
     unknown = [kind for kind in wanted if kind not in (*known, "all")]
     if unknown:
-        raise MarketError(f"There were no tests called {unknown[0]!r}; there are {', '.join(known)} and all.")
+        raise MarketError(
+            f"There were no tests called {unknown[0]!r}; there are {', '.join(known)}, all and {MUTATION}."
+        )
     usual = [kind for kind in known if kind not in BY_NAME]
     selected = usual if not wanted or "all" in wanted else wanted
     if set(selected) - {"unit"}:

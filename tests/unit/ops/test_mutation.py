@@ -1,0 +1,35 @@
+"""Which modules and tests a mutation run takes, and that it tells a killed mutant from a survivor."""
+
+from pathlib import Path
+
+import pytest
+
+from common.settings import ROOT
+from ops.errors import MarketError
+from ops.testing.mutation import PURE, Baseline, find_modules, select_tests
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_every_pure_module_is_there_and_has_unit_tests(name: str) -> None:
+    assert any(select_tests(module) for module in find_modules(name))
+
+
+def test_a_module_is_found_by_the_end_of_its_name() -> None:
+    assert [module.name for module in find_modules("identity")] == ["common.identity"]
+
+
+def test_an_unknown_module_is_named() -> None:
+    with pytest.raises(MarketError, match="'nothing'"):
+        find_modules("nothing")
+
+
+def test_the_test_of_a_modules_own_name_runs_first() -> None:
+    module = find_modules("common.identity")[0]
+    assert select_tests(module)[0] == ROOT / Path("tests/unit/common/test_identity.py")
+
+
+def test_a_line_runs_the_tests_that_reach_it_the_fastest_first() -> None:
+    baseline = Baseline({"slow": 2.0, "fast": 1.0, "other": 0.5}, {1: [""], 5: ["slow", "fast"]})
+    assert baseline.reaching(range(5, 6)) == ["fast", "slow"]
+    assert baseline.reaching(range(1, 2)) == ["other", "fast", "slow"]  # the import concerns every test
+    assert baseline.reaching(range(7, 8)) == []
