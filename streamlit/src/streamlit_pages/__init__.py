@@ -1,1 +1,1 @@
-"""The Streamlit pages: candles, the forecast beside what came, and its model to play with."""
+"""The Streamlit pages: candles, the forecast and the actual price, and scenarios of its model."""

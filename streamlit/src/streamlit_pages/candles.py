@@ -33,9 +33,9 @@ class Bars:
     def __len__(self) -> int:
         return len(self.start)
 
-    def select(self, chosen: NDArray[np.bool_]) -> Self:
-        """Return the bars that are `chosen` (bars,)."""
-        return type(self)(*(column[chosen] for column in self.columns()))
+    def select(self, mask: NDArray[np.bool_]) -> Self:
+        """Return the bars that `mask` (bars,) marks."""
+        return type(self)(*(column[mask] for column in self.columns()))
 
     def columns(self) -> list[NDArray[Any]]:
         """Return the arrays in the order of the fields."""
@@ -96,13 +96,13 @@ def closes(candles: Bars, seconds: int) -> tuple[Times, Floats]:
     return candles.start[priced] + np.timedelta64(seconds, "s"), candles.close[priced]
 
 
-def broken(times: Times, values: Floats, seconds: int) -> tuple[Times, Floats]:
-    """Put a NaN where a line would cross a silence of more than `seconds`."""
-    silent = np.flatnonzero(np.diff(times) > np.timedelta64(seconds, "s")) + 1
-    return np.insert(times, silent, times[silent - 1]), np.insert(values, silent, np.nan)
+def break_at_gaps(times: Times, values: Floats, seconds: int) -> tuple[Times, Floats]:
+    """Put a NaN where a line would cross a gap of more than `seconds`."""
+    after = np.flatnonzero(np.diff(times) > np.timedelta64(seconds, "s")) + 1
+    return np.insert(times, after, times[after - 1]), np.insert(values, after, np.nan)
 
 
-def longest_silence(seconds: int) -> int:
+def max_gap_seconds(seconds: int) -> int:
     """Return the seconds after which a line through candles of `seconds` ends: three candles or a minute."""
     return max(60, 3 * seconds)
 

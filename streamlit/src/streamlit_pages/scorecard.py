@@ -1,4 +1,4 @@
-"""How past forecasts did, taken together."""
+"""The accuracy of past forecasts, summarised."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

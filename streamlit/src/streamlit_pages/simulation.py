@@ -1,4 +1,4 @@
-"""The forecast's model with parameters of the visitor's choice."""
+"""A scenario: the forecast's model with a visitor's parameters."""
 
 import csv
 import io
@@ -9,15 +9,15 @@ import numpy as np
 
 from common.gbm import QUANTILES, Counts, Forecast, Model, simulate, simulate_paths, summarise, times_ahead
 from streamlit_pages.candles import Floats, Times
-from streamlit_pages.store import Distribution, Parameters, plain
+from streamlit_pages.store import Distribution, Parameters, to_datetime64
 from streamlit_pages.store import Forecast as StoredForecast
 
 SHOWN_PATHS = 24
 
 
 @dataclass(frozen=True)
-class Choice:
-    """What to simulate; rates per year, horizon in seconds."""
+class Scenario:
+    """The parameters of a simulation; drift and volatility per year, horizon in seconds."""
 
     drift: float
     volatility: float
@@ -52,39 +52,43 @@ def stored_model(parameters: Parameters, forecast: StoredForecast) -> Model:
     return Model(forecast.spot, parameters.drift, parameters.volatility, parameters.seconds_per_year)
 
 
-def stored_choice(parameters: Parameters, forecast: StoredForecast) -> Choice:
-    """Return the choice that simulates a stored forecast again."""
-    return Choice(parameters.drift, parameters.volatility, forecast.horizon, forecast.paths, parameters.seed)
+def stored_scenario(parameters: Parameters, forecast: StoredForecast) -> Scenario:
+    """Return the scenario that simulates a stored forecast again."""
+    return Scenario(
+        parameters.drift, parameters.volatility, forecast.horizon, forecast.paths, parameters.seed
+    )
 
 
-def presets(choice: Choice, seconds_per_year: float) -> dict[str, Choice]:
-    """Return what to start playing from: the forecast's own choice, a calm market, a rally and a crash.
+def presets(scenario: Scenario, seconds_per_year: float) -> dict[str, Scenario]:
+    """Return the presets: the forecast's own scenario, a calm market, a rally and a crash.
 
     Rally and crash move the price by three of the forecast's standard deviations over its horizon.
     """
-    jump = 3 * choice.volatility / math.sqrt(choice.horizon / seconds_per_year)
+    jump = 3 * scenario.volatility / math.sqrt(scenario.horizon / seconds_per_year)
     return {
-        "As forecast": choice,
-        "Calm": replace(choice, drift=0.0, volatility=choice.volatility / 2),
-        "Rally": replace(choice, drift=jump, volatility=choice.volatility * 1.5),
-        "Crash": replace(choice, drift=-jump, volatility=choice.volatility * 3),
+        "As forecast": scenario,
+        "Calm": replace(scenario, drift=0.0, volatility=scenario.volatility / 2),
+        "Rally": replace(scenario, drift=jump, volatility=scenario.volatility * 1.5),
+        "Crash": replace(scenario, drift=-jump, volatility=scenario.volatility * 3),
     }
 
 
-def tally(horizon: float, paths: int, seed: int, steps: int) -> Counts:
-    """Simulate at equal steps; drift and volatility enter a tally only afterwards."""
+def simulate_counts(horizon: float, paths: int, seed: int, steps: int) -> Counts:
+    """Count paths in bins at equal steps (steps, bins); `simulation` applies drift and volatility."""
     return simulate(times_ahead(horizon, horizon / steps), seed, paths)
 
 
-def simulation(stored: StoredForecast, seconds_per_year: float, choice: Choice, counts: Counts) -> Simulation:
-    """Return what a tally (steps, bins) means for `choice`, from a stored forecast's time and spot."""
-    model = Model(stored.spot, choice.drift, choice.volatility, seconds_per_year)
-    seconds = times_ahead(choice.horizon, choice.horizon / len(counts))
+def simulation(
+    stored: StoredForecast, seconds_per_year: float, scenario: Scenario, counts: Counts
+) -> Simulation:
+    """Return the simulation of `scenario` from its counts (steps, bins) and a forecast's time and spot."""
+    model = Model(stored.spot, scenario.drift, scenario.volatility, seconds_per_year)
+    seconds = times_ahead(scenario.horizon, scenario.horizon / len(counts))
     return Simulation(
         model=model,
         forecast=summarise(model, seconds, counts),
-        target_time=plain(stored.forecast_time) + (seconds * 1000).astype("timedelta64[ms]"),
-        paths=simulate_paths(model, seconds, choice.seed, SHOWN_PATHS),
+        target_time=to_datetime64(stored.forecast_time) + (seconds * 1000).astype("timedelta64[ms]"),
+        paths=simulate_paths(model, seconds, scenario.seed, SHOWN_PATHS),
     )
 
 
@@ -104,7 +108,7 @@ def standard_errors(model: Model, seconds: float, paths: int) -> list[float]:
     return [*quantiles.tolist(), model.mean(seconds) * math.sqrt(math.expm1(deviation**2) / paths)]
 
 
-def to_csv(stored: StoredForecast, played: Simulation | None) -> str:
+def to_csv(stored: StoredForecast, simulated: Simulation | None) -> str:
     """Return a forecast, and another simulation below it, as CSV with a header."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -115,11 +119,14 @@ def to_csv(stored: StoredForecast, played: Simulation | None) -> str:
             stored.target_time, stored.quantiles.tolist(), stored.mean, stored.actual, strict=True
         )
     )
-    if played is not None:
+    if simulated is not None:
         writer.writerows(
-            ("yours", f"{time}Z", *prices, mean, "")
+            ("scenario", f"{time}Z", *prices, mean, "")
             for time, prices, mean in zip(
-                played.target_time, played.forecast.quantiles.tolist(), played.forecast.mean, strict=True
+                simulated.target_time,
+                simulated.forecast.quantiles.tolist(),
+                simulated.forecast.mean,
+                strict=True,
             )
         )
     return text.getvalue()

@@ -20,8 +20,8 @@ _FORECAST = "target_time, spot, paths, p05, p25, p50, p75, p95, mean, actual"
 _OF_FORECAST = "symbol = ? AND day = ? AND forecast_time = ?"
 
 
-class StoreAwayError(Exception):
-    """Say in one sentence why nothing can be read now."""
+class StoreUnavailableError(Exception):
+    """Cassandra cannot be read now; the message is one sentence."""
 
 
 class Symbol(NamedTuple):
@@ -35,7 +35,7 @@ class Symbol(NamedTuple):
 
 
 class Parameters(NamedTuple):
-    """What a forecast was made with, and its risks; unless status is `ok`, only the first three are set."""
+    """The parameters and risks of a forecast; unless status is `ok`, only the first three are set."""
 
     forecast_time: datetime
     status: str
@@ -58,7 +58,7 @@ class Parameters(NamedTuple):
 
 
 class Score(NamedTuple):
-    """How a past forecast did."""
+    """The scores of a past forecast."""
 
     forecast_time: datetime
     crps: float
@@ -110,7 +110,7 @@ class Distribution:
 
 
 class Store:
-    """Reads over one session; each raises StoreAwayError when Cassandra does not answer."""
+    """Reads over one session; each raises StoreUnavailableError when Cassandra does not answer."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -131,17 +131,17 @@ class Store:
             for row in self._read(_BARS, "bars_5s", where, symbol, day, start, end)
         ]
         starts = np.array([row[0] for row in rows], dtype="datetime64[ms]")
-        figures = np.array([row[1:-1] for row in rows], dtype=np.float64).reshape(len(rows), 7)
+        prices = np.array([row[1:-1] for row in rows], dtype=np.float64).reshape(len(rows), 7)
         counts = np.array([row[-1] for row in rows], dtype=np.int64)
-        columns: list[Any] = [starts, *figures.T, counts]
+        columns: list[Any] = [starts, *prices.T, counts]
         return Bars(*columns)
 
     def parameters(self, symbol: str, start: datetime, end: datetime) -> tuple[Parameters, ...]:
-        """Return what is known of each forecast made in [start, end), newest first."""
+        """Return the parameters of each forecast made in [start, end), newest first."""
         where, days = "symbol = ? AND day IN ?", list(_days(start, end))
         rows = self._read(_names(Parameters), "gbm_parameters", where, symbol, days)
-        found = (Parameters(*map(_utc, row)) for row in rows)
-        return tuple(sorted((row for row in found if start <= row.forecast_time < end), reverse=True))
+        all_rows = (Parameters(*map(_utc, row)) for row in rows)
+        return tuple(sorted((row for row in all_rows if start <= row.forecast_time < end), reverse=True))
 
     def forecast(self, symbol: str, forecast_time: datetime) -> Forecast | None:
         """Return a forecast's prices, or None when there are none."""
@@ -156,7 +156,7 @@ class Store:
             spot=rows[0][1],
             paths=rows[0][2],
             target_time=targets,
-            seconds=(targets - plain(forecast_time)) / np.timedelta64(1, "s"),
+            seconds=(targets - to_datetime64(forecast_time)) / np.timedelta64(1, "s"),
             quantiles=prices[:, :5],
             mean=prices[:, 5],
             actual=prices[:, 6],
@@ -173,8 +173,8 @@ class Store:
         """Return the scores of the forecasts made in [start, end), oldest first."""
         where, days = "symbol = ? AND day IN ?", list(_days(start, end))
         rows = self._read(_names(Score), "gbm_scores", where, symbol, days)
-        found = (Score(*map(_utc, row)) for row in rows)
-        return tuple(sorted(row for row in found if start <= row.forecast_time < end))
+        all_rows = (Score(*map(_utc, row)) for row in rows)
+        return tuple(sorted(row for row in all_rows if start <= row.forecast_time < end))
 
     def gaps(self, start: datetime, end: datetime) -> tuple[Gap, ...]:
         """Return the feed's gaps that ended in [start, end), oldest first."""
@@ -195,10 +195,10 @@ class Store:
                 self._prepared[query] = self._session.prepare(query)
             yield from self._session.execute(self._prepared[query], values, timeout=TIMEOUT_SECONDS)
         except ERRORS as error:
-            raise StoreAwayError(explain_error(error)) from error
+            raise StoreUnavailableError(explain_error(error)) from error
 
 
-def plain(moment: datetime) -> np.datetime64:
+def to_datetime64(moment: datetime) -> np.datetime64:
     """Return a UTC time as arrays and charts hold it."""
     return np.datetime64(moment.replace(tzinfo=None), "ms")
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from streamlit_pages.candles import Bars, aggregate, broken, closes, join, rolling_vwap, vwap
+from streamlit_pages.candles import Bars, aggregate, break_at_gaps, closes, join, rolling_vwap, vwap
 
 START = 1_700_000_000_000 - 1_700_000_000_000 % 5000
 
@@ -92,13 +92,13 @@ def test_joined_stretches_aggregate_like_the_whole() -> None:
     assert_frame_equal(frame_of(parts), frame_of(whole))
 
 
-def test_selected_bars_are_those_chosen() -> None:
+def test_selected_bars_are_those_of_the_mask() -> None:
     bars = bars_of([(number, 100.0 + number, 1.0, 1) for number in range(10)])
     assert bars.select(bars.close > 107).close.tolist() == [108.0, 109.0]
 
 
-def test_line_of_closes_breaks_where_the_price_was_silent() -> None:
+def test_line_of_closes_breaks_where_prices_are_missing() -> None:
     bars = bars_of([(0, 1.0, 1, 1), (1, 2.0, 1, 1), (2, None, 1, 1), (13, 3.0, 1, 1), (26, 4.0, 1, 1)])
-    times, prices = broken(*closes(bars, 5), 60)
+    times, prices = break_at_gaps(*closes(bars, 5), 60)
     assert prices.tolist() == pytest.approx([1.0, 2.0, 3.0, float("nan"), 4.0], nan_ok=True)
     assert (times.astype(np.int64) - START).tolist() == [5000, 10_000, 70_000, 70_000, 135_000]

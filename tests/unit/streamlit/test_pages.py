@@ -13,17 +13,17 @@ import pytest
 from common.gbm import Model, simulate, summarise, times_ahead
 from streamlit_pages import formats
 from streamlit_pages.candles import Bars, rolling_vwap
-from streamlit_pages.figures import candles_figure, distribution_figure, fan_figure, pit_figure
+from streamlit_pages.charts import candles_chart, distribution_chart, fan_chart, pit_chart
 from streamlit_pages.scorecard import scorecard
 from streamlit_pages.simulation import (
     Simulation,
     presets,
     share_below,
+    simulate_counts,
     simulation,
     standard_errors,
-    stored_choice,
     stored_model,
-    tally,
+    stored_scenario,
     to_csv,
 )
 from streamlit_pages.store import Distribution, Forecast, Gap, Parameters, Score
@@ -68,10 +68,10 @@ STORED = Forecast(
 HISTOGRAM = Distribution(MADE_FORECAST.low, MADE_FORECAST.high, MADE_FORECAST.count, MADE_FORECAST.density)
 
 
-def played(**changes: Any) -> Simulation:
-    choice = replace(stored_choice(PARAMETERS, STORED), **changes)
-    counts = tally(choice.horizon, choice.paths, choice.seed, len(SECONDS))
-    return simulation(STORED, YEAR, choice, counts)
+def simulated(**changes: Any) -> Simulation:
+    scenario = replace(stored_scenario(PARAMETERS, STORED), **changes)
+    counts = simulate_counts(scenario.horizon, scenario.paths, scenario.seed, len(SECONDS))
+    return simulation(STORED, YEAR, scenario, counts)
 
 
 def candles(count: int = 30) -> Bars:
@@ -88,7 +88,7 @@ def traces(figure: Any) -> dict[str, Any]:
 
 
 def test_unchanged_parameters_simulate_the_stored_forecast_again() -> None:
-    again = played()
+    again = simulated()
     np.testing.assert_array_equal(again.forecast.quantiles, STORED.quantiles)
     np.testing.assert_array_equal(again.target_time, STORED.target_time)
     assert again.distribution.count.tolist() == HISTOGRAM.count.tolist()
@@ -99,24 +99,26 @@ def test_unchanged_parameters_simulate_the_stored_forecast_again() -> None:
     ("change", "width"),
     [({"volatility": 0.3}, 0.5), ({"horizon": 4 * 3600.0}, 2.0), ({"drift": -50.0}, 1.0), ({"seed": 8}, 1.0)],
 )
-def test_played_fan_is_as_wide_as_volatility_and_horizon_say(change: dict[str, float], width: float) -> None:
-    logs = np.log(played(**change).forecast.quantiles[-1])
+def test_scenario_fan_is_as_wide_as_volatility_and_horizon_say(
+    change: dict[str, float], width: float
+) -> None:
+    logs = np.log(simulated(**change).forecast.quantiles[-1])
     stored = np.log(STORED.quantiles[-1])
     assert (logs[4] - logs[0]) / (stored[4] - stored[0]) == pytest.approx(width, rel=0.05)
 
 
-def test_played_drift_moves_the_median() -> None:
+def test_scenario_drift_moves_the_median() -> None:
     years = 3600 / YEAR
-    moved = np.log(played(drift=-50.0).forecast.quantiles[-1, 2] / STORED.quantiles[-1, 2])
+    moved = np.log(simulated(drift=-50.0).forecast.quantiles[-1, 2] / STORED.quantiles[-1, 2])
     assert moved == pytest.approx((-50.0 - MODEL.drift) * years, rel=1e-9)
 
 
 def test_rally_and_crash_move_the_mean_by_three_deviations() -> None:
-    choices = presets(stored_choice(PARAMETERS, STORED), YEAR)
+    scenarios = presets(stored_scenario(PARAMETERS, STORED), YEAR)
     deviations = MODEL.volatility * math.sqrt(3600 / YEAR)
-    assert choices["Rally"].drift * 3600 / YEAR == pytest.approx(3 * deviations)
-    assert choices["Crash"].drift == -choices["Rally"].drift
-    assert choices["As forecast"] == stored_choice(PARAMETERS, STORED)
+    assert scenarios["Rally"].drift * 3600 / YEAR == pytest.approx(3 * deviations)
+    assert scenarios["Crash"].drift == -scenarios["Rally"].drift
+    assert scenarios["As forecast"] == stored_scenario(PARAMETERS, STORED)
 
 
 @pytest.mark.parametrize("price", [60_000.0, 63_700.0, 64_000.0, 64_321.0, 64_900.0, 70_000.0])
@@ -132,10 +134,10 @@ def test_standard_errors_agree_with_repeated_simulations() -> None:
     np.testing.assert_allclose(standard_errors(MODEL, 3600, paths), spread, rtol=0.2)
 
 
-def test_csv_holds_the_stored_forecast_and_yours() -> None:
+def test_csv_holds_the_stored_forecast_and_the_scenario() -> None:
     outcome = replace(STORED, actual=np.linspace(1.0, 2.0, len(SECONDS)))
-    rows = list(csv.DictReader(io.StringIO(to_csv(outcome, played(volatility=0.3)))))
-    assert [row["forecast"] for row in rows] == ["stored"] * 60 + ["yours"] * 60
+    rows = list(csv.DictReader(io.StringIO(to_csv(outcome, simulated(volatility=0.3)))))
+    assert [row["forecast"] for row in rows] == ["stored"] * 60 + ["scenario"] * 60
     assert rows[59]["target_time"] == "2026-03-04T16:00:00.000Z"
     assert [float(rows[59][name]) for name in ("p05", "p25", "p50", "p75", "p95", "mean", "actual")] == [
         *STORED.quantiles[-1],
@@ -195,7 +197,7 @@ def test_numbers_and_times_read_well(text: str, expected: str) -> None:
 def test_candles_come_with_the_fan_from_the_spot_and_the_gaps() -> None:
     shown = candles()
     gap = Gap(MADE - timedelta(minutes=3), MADE - timedelta(minutes=1), "reconnected")
-    figure = candles_figure(
+    figure = candles_chart(
         shown, rolling_vwap(shown, 20), seconds=60, forecast=STORED, gaps=[gap], view="one"
     )
     found = traces(figure)
@@ -210,7 +212,7 @@ def test_candles_come_with_the_fan_from_the_spot_and_the_gaps() -> None:
 def test_wide_fan_leaves_candles_their_shape() -> None:
     shown = candles()
     wide = replace(STORED, quantiles=STORED.spot + (STORED.quantiles - STORED.spot) * 50)
-    figure = candles_figure(shown, rolling_vwap(shown, 20), seconds=60, forecast=wide, gaps=[], view="one")
+    figure = candles_chart(shown, rolling_vwap(shown, 20), seconds=60, forecast=wide, gaps=[], view="one")
     low, high = figure.layout.yaxis.range
     assert low < shown.low.min() < shown.high.max() < high
     assert (shown.high.max() - shown.low.min()) / (high - low) > 0.3
@@ -218,18 +220,18 @@ def test_wide_fan_leaves_candles_their_shape() -> None:
 
 def test_candles_need_no_forecast() -> None:
     shown = candles()
-    figure = candles_figure(shown, rolling_vwap(shown, 20), seconds=60, forecast=None, gaps=[], view="one")
+    figure = candles_chart(shown, rolling_vwap(shown, 20), seconds=60, forecast=None, gaps=[], view="one")
     assert {trace.name for trace in figure.data} == {"Price", "VWAP", "Volume"}
 
 
-def test_fan_is_shown_beside_what_came_and_yours() -> None:
+def test_fan_is_shown_beside_what_came_and_the_scenario() -> None:
     shown = candles()
-    figure = fan_figure(STORED, shown.start, shown.close, played(volatility=1.0), "one")
+    figure = fan_chart(STORED, shown.start, shown.close, simulated(volatility=1.0), "one")
     found = traces(figure)
     assert found["actual"].y.tolist() == shown.close.tolist()
-    assert len(found["median, yours"].x) == len(found["median"].x) == 61
+    assert len(found["median, scenario"].x) == len(found["median"].x) == 61
     assert {
-        trace.name for trace in fan_figure(STORED, shown.start[:0], shown.close[:0], None, "one").data
+        trace.name for trace in fan_chart(STORED, shown.start[:0], shown.close[:0], None, "one").data
     } == {
         "5 % to 95 %",
         "25 % to 75 %",
@@ -239,7 +241,7 @@ def test_fan_is_shown_beside_what_came_and_yours() -> None:
 
 def test_distribution_shows_closed_form_over_histogram_and_the_outcome() -> None:
     ended = replace(STORED, actual=np.append(STORED.actual[:-1], 64_100.0))
-    figure = distribution_figure(HISTOGRAM, MODEL, ended, None, "one")
+    figure = distribution_chart(HISTOGRAM, MODEL, ended, None, "one")
     found = traces(figure)
     bars = found["simulated"]
     assert float((bars.y * bars.width).sum()) == pytest.approx(1.0)
@@ -248,4 +250,4 @@ def test_distribution_shows_closed_form_over_histogram_and_the_outcome() -> None
 
 
 def test_pit_histogram_shows_every_forecast() -> None:
-    assert sum(pit_figure(np.array([1, 2, 3, 4])).data[0].y) == 10
+    assert sum(pit_chart(np.array([1, 2, 3, 4])).data[0].y) == 10

@@ -1,4 +1,4 @@
-"""The parameters to play with: a visitor's choice, simulated by the forecast's own model."""
+"""The controls of a scenario: a visitor's parameters, simulated by the forecast's own model."""
 
 from dataclasses import replace
 
@@ -7,7 +7,14 @@ import streamlit as st
 
 from common.gbm import Counts, Model
 from streamlit_pages import formats
-from streamlit_pages.simulation import Choice, Simulation, presets, simulation, stored_choice, tally
+from streamlit_pages.simulation import (
+    Scenario,
+    Simulation,
+    presets,
+    simulate_counts,
+    simulation,
+    stored_scenario,
+)
 from streamlit_pages.store import Forecast, Parameters
 
 PATHS = (1_000, 10_000, 50_000, 100_000)
@@ -15,19 +22,19 @@ HORIZONS = tuple(60.0 * minutes for minutes in (15, 30, 60, 120, 240, 480, 1440)
 LARGEST_SEED = 2**53 - 1  # the largest whole number that a browser keeps exactly
 
 
-def play(view: str, parameters: Parameters, forecast: Forecast) -> Simulation | None:
-    """Show the controls, and simulate unless they stand as the forecast has them."""
-    stored = stored_choice(parameters, forecast)
+def simulate_scenario(view: str, parameters: Parameters, forecast: Forecast) -> Simulation | None:
+    """Show the controls and simulate; return None while they have the forecast's own values."""
+    stored = stored_scenario(parameters, forecast)
     stored = replace(stored, paths=min(stored.paths, PATHS[-1]))
-    choice = _controls(view, stored, parameters.seconds_per_year)
-    if choice == stored:
+    scenario = _controls(view, stored, parameters.seconds_per_year)
+    if scenario == stored:
         return None
-    counts = _tally(choice.horizon, choice.paths, choice.seed, len(forecast.seconds))
-    return simulation(forecast, parameters.seconds_per_year, choice, counts)
+    counts = _simulated_counts(scenario.horizon, scenario.paths, scenario.seed, len(forecast.seconds))
+    return simulation(forecast, parameters.seconds_per_year, scenario, counts)
 
 
 def target_price(view: str, model: Model, horizon: float) -> float:
-    """Let the visitor name a price; it starts one standard deviation up."""
+    """Return the target price that the visitor enters; it starts one standard deviation above the spot."""
     key = f"target {view}"
     st.session_state.setdefault(key, float(f"{model.quantile(0.84, horizon):.6g}"))
     return float(
@@ -42,31 +49,38 @@ def target_price(view: str, model: Model, horizon: float) -> float:
     )
 
 
-def _controls(view: str, stored: Choice, seconds_per_year: float) -> Choice:
-    starts = presets(stored, seconds_per_year)
+def _controls(view: str, stored: Scenario, seconds_per_year: float) -> Scenario:
+    values = presets(stored, seconds_per_year)
     keys = {name: f"{name} {view}" for name in ("drift", "volatility", "horizon", "paths", "seed")}
 
-    def start_from(preset: str) -> None:
+    def apply_preset(preset: str) -> None:
         for name, key in keys.items():
-            st.session_state[key] = getattr(starts[preset], name)
+            st.session_state[key] = getattr(values[preset], name)
 
     for name, key in keys.items():
         st.session_state.setdefault(key, getattr(stored, name))
-    st.markdown("**Play with the parameters**")
+    st.markdown("**Scenario**")
     with st.container(horizontal=True, gap="xsmall", key="presets"):
-        for name in starts:
-            st.button(name, on_click=start_from, args=(name,), key=f"preset {name}")
-    reach = starts["Rally"].drift * 1.5
-    drift = st.slider("Drift, a year", -reach, reach, step=reach / 300, format="%+.2f", key=keys["drift"])
+        for name in values:
+            st.button(name, on_click=apply_preset, args=(name,), key=f"preset {name}")
+    largest_drift = values["Rally"].drift * 1.5
+    drift = st.slider(
+        "Drift, per year",
+        -largest_drift,
+        largest_drift,
+        step=largest_drift / 300,
+        format="%+.2f",
+        key=keys["drift"],
+    )
     volatility = st.slider(
-        "Volatility, a year",
+        "Volatility, per year",
         stored.volatility / 10,
         stored.volatility * 5,
         step=stored.volatility / 100,
         format="percent",
         key=keys["volatility"],
     )
-    # The forecast's own horizon takes the place of one that reads the same.
+    # The forecast's own horizon replaces a listed one that is displayed alike.
     horizons = {formats.duration(horizon): horizon for horizon in (*HORIZONS, stored.horizon)}
     horizon = st.select_slider(
         "Horizon", sorted(horizons.values()), format_func=formats.duration, key=keys["horizon"]
@@ -81,9 +95,9 @@ def _controls(view: str, stored: Choice, seconds_per_year: float) -> Choice:
         f"In {formats.duration(horizon)}: mean {formats.percent(trend, signed=True)}, "
         f"standard deviation {formats.percent(spread)}"
     )
-    return Choice(drift, volatility, horizon, paths, int(seed))
+    return Scenario(drift, volatility, horizon, paths, int(seed))
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _tally(horizon: float, paths: int, seed: int, steps: int) -> Counts:
-    return tally(horizon, paths, seed, steps)
+def _simulated_counts(horizon: float, paths: int, seed: int, steps: int) -> Counts:
+    return simulate_counts(horizon, paths, seed, steps)

@@ -1,4 +1,4 @@
-"""The page's live part: the newest figures and the candles."""
+"""The live section: the newest metrics and the candles."""
 
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -6,10 +6,10 @@ from typing import NamedTuple
 import numpy as np
 import streamlit as st
 
-from streamlit_pages import formats, reads
+from streamlit_pages import cached_queries, formats
 from streamlit_pages.candles import Bars, aggregate, rolling_vwap, vwap
-from streamlit_pages.figures import candles_figure
-from streamlit_pages.store import Forecast, StoreAwayError, Symbol, plain
+from streamlit_pages.charts import candles_chart
+from streamlit_pages.store import Forecast, StoreUnavailableError, Symbol, to_datetime64
 
 REFRESH_SECONDS = 5
 VWAP_CANDLES = 20
@@ -34,31 +34,31 @@ INTERVALS = {
 
 @st.fragment(run_every=REFRESH_SECONDS)
 def live_section(name: str, interval: Interval) -> None:
-    """Show the newest figures and candles of a symbol, and keep them fresh."""
+    """Show the newest metrics and candles of a symbol, refreshed every REFRESH_SECONDS."""
     try:
-        symbol = next((symbol for symbol in reads.symbols() if symbol.symbol == name), None)
+        symbol = next((symbol for symbol in cached_queries.symbols() if symbol.symbol == name), None)
         if symbol is None:
             st.rerun()
         start = symbol.last_seen - interval.window
-        bars = reads.bars(name, start, symbol.last_seen)
+        bars = cached_queries.bars(name, start, symbol.last_seen)
         forecast = _latest_forecast(name)
-        gaps = reads.gaps(_minute(start), _minute(symbol.last_seen) + timedelta(hours=1))
-    except StoreAwayError as error:
+        gaps = cached_queries.gaps(_minute(start), _minute(symbol.last_seen) + timedelta(hours=1))
+    except StoreUnavailableError as error:
         st.warning(
             f"{error} This page tries again every {REFRESH_SECONDS} seconds.", icon=":material/cloud_off:"
         )
         return
     candles = aggregate(bars, interval.seconds)
     average = rolling_vwap(candles, VWAP_CANDLES)
-    shown = candles.start >= plain(start)
+    shown = candles.start >= to_datetime64(start)
     candles, average = candles.select(shown), average[shown]
     window = formats.duration(interval.window.total_seconds())
     if not np.isfinite(candles.close).any():
         st.info(f"{name} had no trade with a price in the last {window}.", icon=":material/info:")
         return
-    _figures(symbol, candles)
+    _metrics(symbol, candles)
     st.plotly_chart(
-        candles_figure(
+        candles_chart(
             candles,
             average,
             seconds=interval.seconds,
@@ -70,17 +70,17 @@ def live_section(name: str, interval: Interval) -> None:
         config=CHART,
         alt=f"Candles of {name} with volume, VWAP and the latest forecast.",
     )
-    notes = [f"Figures: the {window} up to the newest trade. VWAP line: over {VWAP_CANDLES} candles."]
+    notes = [f"Metrics: the {window} up to the newest trade. VWAP line: over {VWAP_CANDLES} candles."]
     if symbol.asset_class == "stock":
         notes.append(
-            "Free stock data is IEX only, about 2.5 % of US volume: read volume and VWAP accordingly."
+            "Free stock data is IEX only, about 2.5 % of US volume: volume and VWAP are of that part only."
         )
     if gaps:
-        notes.append(f"Feed gaps: {len(gaps)}; what was traded in them is missing here.")
+        notes.append(f"Feed gaps: {len(gaps)}; trades during a gap are missing.")
     st.caption(" ".join(notes))
 
 
-def _figures(symbol: Symbol, candles: Bars) -> None:
+def _metrics(symbol: Symbol, candles: Bars) -> None:
     first = float(candles.open[np.isfinite(candles.open)][0])
     last = float(candles.close[np.isfinite(candles.close)][-1])
     columns = st.columns(5)
@@ -96,8 +96,8 @@ def _figures(symbol: Symbol, candles: Bars) -> None:
 
 
 def _latest_forecast(symbol: str) -> Forecast | None:
-    latest = next((row for row in reads.parameters(symbol) if row.status == "ok"), None)
-    return reads.forecast(symbol, latest.forecast_time) if latest else None
+    latest = next((row for row in cached_queries.parameters(symbol) if row.status == "ok"), None)
+    return cached_queries.forecast(symbol, latest.forecast_time) if latest else None
 
 
 def _minute(moment: datetime) -> datetime:

@@ -1,4 +1,4 @@
-"""The store behind a short memory, shared by every visitor, so that many open pages cost what one does."""
+"""The store behind a cache that all visitors share, so that many open pages cost as much as one."""
 
 import logging
 from datetime import UTC, datetime, timedelta
@@ -16,7 +16,7 @@ from streamlit_pages.store import (
     Parameters,
     Score,
     Store,
-    StoreAwayError,
+    StoreUnavailableError,
     Symbol,
 )
 
@@ -33,7 +33,7 @@ def symbols() -> tuple[Symbol, ...]:
 
 
 def bars(symbol: str, start: datetime, last: datetime) -> Bars:
-    """Return the bars from the hour of `start` on; those before the hour of `last` are remembered longer."""
+    """Return the bars from the hour of `start` on; those before the hour of `last` are cached longer."""
     first, hour = _hour(start), _hour(last)
     recent = _recent_bars(symbol, hour)
     return join([_settled_bars(symbol, first, hour), recent]) if first < hour else recent
@@ -41,7 +41,7 @@ def bars(symbol: str, start: datetime, last: datetime) -> Bars:
 
 @st.cache_data(ttl=10, show_spinner=False)
 def parameters(symbol: str) -> tuple[Parameters, ...]:
-    """Return what is known of the forecasts of the last FORECAST_DAYS, newest first."""
+    """Return the parameters of the forecasts of the last FORECAST_DAYS, newest first."""
     return _store().parameters(symbol, *_last_days())
 
 
@@ -81,14 +81,14 @@ def _recent_bars(symbol: str, start: datetime) -> Bars:
 
 @st.cache_resource(show_spinner=False)
 def _store() -> Store:
-    """Connect once; a failed attempt is not remembered, so the next read tries again."""
+    """Connect once; a failed attempt is not cached, so the next read tries again."""
     try:
         settings = StreamlitSettings.load()
         return Store(connect(settings, ROLE, settings.cassandra_streamlit_password))
     except SettingsError as error:
-        raise StoreAwayError(str(error)) from error
+        raise StoreUnavailableError(str(error)) from error
     except ERRORS as error:
-        raise StoreAwayError(explain_error(error)) from error
+        raise StoreUnavailableError(explain_error(error)) from error
 
 
 def _hour(moment: datetime) -> datetime:

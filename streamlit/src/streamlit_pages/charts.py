@@ -1,4 +1,4 @@
-"""The pages' charts, as pure functions of what they show."""
+"""The pages' charts, as pure functions of the data."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,14 +9,14 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from common.gbm import Model
-from streamlit_pages.candles import Bars, Counts, Floats, Times, broken, longest_silence
+from streamlit_pages.candles import Bars, Counts, Floats, Times, break_at_gaps, max_gap_seconds
 from streamlit_pages.simulation import Simulation
-from streamlit_pages.store import Distribution, Forecast, Gap, plain
+from streamlit_pages.store import Distribution, Forecast, Gap, to_datetime64
 
 UP, DOWN = "#26a69a", "#ef5350"
 VWAP = "#ffb74d"
 STORED, STORED_WIDE, STORED_NARROW = "#64b5f6", "rgba(100, 181, 246, 0.16)", "rgba(100, 181, 246, 0.26)"
-PLAYED, PLAYED_FAINT = "#f06292", "rgba(240, 98, 146, 0.18)"
+SCENARIO, SCENARIO_FAINT = "#f06292", "rgba(240, 98, 146, 0.18)"
 ACTUAL = "#eceff1"
 GAP = "rgba(255, 183, 77, 0.18)"
 MUTED = "#90a4ae"
@@ -24,10 +24,10 @@ MUTED = "#90a4ae"
 _PRICE = ",.8~g"
 _FUTURE_SHARE = 0.4
 _FAN_MARGIN = 0.9
-_LABEL_ROOM = 1.15
+_LABEL_MARGIN = 1.15
 
 
-def candles_figure(
+def candles_chart(
     candles: Bars,
     vwap: Floats,
     *,
@@ -52,9 +52,9 @@ def candles_figure(
         if shown.any():
             _add_fan(figure, times[shown], quantiles[shown])
             reach = (min(low, quantiles[shown, 0].min()), max(high, quantiles[shown, -1].max()))
-        if plain(forecast.forecast_time) >= first:
+        if to_datetime64(forecast.forecast_time) >= first:
             _add_moment(figure, forecast.forecast_time, row=1, col=1)
-    average_times, averages = broken(candles.start, vwap, longest_silence(seconds))
+    average_times, averages = break_at_gaps(candles.start, vwap, max_gap_seconds(seconds))
     figure.add_scatter(
         x=average_times,
         y=averages,
@@ -88,8 +88,8 @@ def candles_figure(
     )
     for gap in gaps:
         figure.add_vrect(
-            x0=plain(gap.start),
-            x1=plain(gap.end),
+            x0=to_datetime64(gap.start),
+            x1=to_datetime64(gap.end),
             fillcolor=GAP,
             line_width=0,
             layer="below",
@@ -106,14 +106,14 @@ def candles_figure(
     return _finish(figure, 520, view, hovermode="x unified", bargap=0.15)
 
 
-def fan_figure(
-    forecast: Forecast, times: Times, prices: Floats, played: Simulation | None, view: str
+def fan_chart(
+    forecast: Forecast, times: Times, prices: Floats, simulated: Simulation | None, view: str
 ) -> go.Figure:
-    """Draw a forecast's fan against what came (`prices` at `times`), and over it another simulation's."""
+    """Draw a forecast as a fan chart with the actual `prices` at `times`, and a scenario over it."""
     figure = go.Figure()
     _add_fan(figure, *_from_spot(forecast, forecast.target_time, forecast.quantiles))
-    if played is not None:
-        _add_played(figure, forecast, played)
+    if simulated is not None:
+        _add_scenario(figure, forecast, simulated)
     if len(times):
         figure.add_scatter(x=times, y=prices, name="actual", mode="lines", line={"color": ACTUAL, "width": 2})
     _add_moment(figure, forecast.forecast_time)
@@ -121,27 +121,32 @@ def fan_figure(
     return _finish(figure, 430, view, hovermode="x unified")
 
 
-def distribution_figure(
-    stored: Distribution, model: Model, forecast: Forecast, played: Simulation | None, view: str
+def distribution_chart(
+    stored: Distribution, model: Model, forecast: Forecast, simulated: Simulation | None, view: str
 ) -> go.Figure:
-    """Draw the histogram and the closed form of a forecast's terminal price, and another simulation's."""
+    """Draw the histogram and the closed form of a forecast's terminal price, and those of a scenario."""
     figure = go.Figure()
     top = _add_distribution(figure, stored, model, forecast.horizon, color=STORED, suffix="")
-    if played is not None:
+    if simulated is not None:
         peak = _add_distribution(
-            figure, played.distribution, played.model, played.horizon, color=PLAYED, suffix=", yours"
+            figure,
+            simulated.distribution,
+            simulated.model,
+            simulated.horizon,
+            color=SCENARIO,
+            suffix=", scenario",
         )
         top = max(top, peak)
     _add_price(figure, forecast.spot, "spot", MUTED)
     if np.isfinite(forecast.actual[-1]):
         _add_price(figure, float(forecast.actual[-1]), "actual", ACTUAL)
     figure.update_xaxes(tickformat=_PRICE)
-    figure.update_yaxes(showticklabels=False, title="density", range=[0, top * _LABEL_ROOM])
+    figure.update_yaxes(showticklabels=False, title="density", range=[0, top * _LABEL_MARGIN])
     return _finish(figure, 380, view, barmode="overlay", bargap=0, hovermode="x")
 
 
-def pit_figure(counts: Counts) -> go.Figure:
-    """Draw where outcomes fell in their forecasts, in equal bins from 0 to 1; good forecasts make it flat."""
+def pit_chart(counts: Counts) -> go.Figure:
+    """Draw the PIT histogram of outcomes, in equal bins from 0 to 1; calibrated forecasts make it uniform."""
     bins = len(counts)
     figure = go.Figure()
     figure.add_bar(
@@ -154,10 +159,10 @@ def pit_figure(counts: Counts) -> go.Figure:
     figure.add_hline(
         y=float(counts.sum()) / bins,
         line={"color": MUTED, "dash": "dash", "width": 1},
-        annotation={"text": "even", "font": {"size": 11, "color": MUTED}},
+        annotation={"text": "uniform", "font": {"size": 11, "color": MUTED}},
         annotation_position="top right",
     )
-    figure.update_xaxes(title="where the outcome fell in the forecast", tickformat=".0%", range=[0, 1])
+    figure.update_xaxes(title="quantile of the outcome in its forecast (PIT)", tickformat=".0%", range=[0, 1])
     figure.update_yaxes(title="forecasts", rangemode="tozero")
     return _finish(figure, 260, "pit", showlegend=False, bargap=0.05)
 
@@ -172,7 +177,7 @@ def _price_range(low: float, high: float, lowest: float, highest: float) -> list
 
 def _from_spot(forecast: Forecast, targets: Times, quantiles: Floats) -> tuple[Times, Floats]:
     """Let a fan begin at the spot, where every quantile is the same."""
-    start, spot = plain(forecast.forecast_time), np.full((1, quantiles.shape[1]), forecast.spot)
+    start, spot = to_datetime64(forecast.forecast_time), np.full((1, quantiles.shape[1]), forecast.spot)
     return np.concatenate([[start], targets]), np.concatenate([spot, quantiles])
 
 
@@ -202,26 +207,26 @@ def _add_fan(figure: go.Figure, times: Times, quantiles: Floats) -> None:
     )
 
 
-def _add_played(figure: go.Figure, forecast: Forecast, played: Simulation) -> None:
+def _add_scenario(figure: go.Figure, forecast: Forecast, simulated: Simulation) -> None:
     # One trace for all paths, with a break after each.
-    breaks = np.full((len(played.paths), 1), np.nan)
+    breaks = np.full((len(simulated.paths), 1), np.nan)
     figure.add_scatter(
-        x=np.tile(np.append(played.target_time, played.target_time[-1]), len(played.paths)),
-        y=np.hstack([played.paths, breaks]).ravel(),
-        name=f"{len(played.paths)} paths",
+        x=np.tile(np.append(simulated.target_time, simulated.target_time[-1]), len(simulated.paths)),
+        y=np.hstack([simulated.paths, breaks]).ravel(),
+        name=f"{len(simulated.paths)} paths",
         mode="lines",
-        line={"color": PLAYED_FAINT, "width": 1},
+        line={"color": SCENARIO_FAINT, "width": 1},
         hoverinfo="skip",
         showlegend=False,
     )
-    times, quantiles = _from_spot(forecast, played.target_time, played.forecast.quantiles)
-    for column, name in ((4, "5 % to 95 %, yours"), (0, None), (2, "median, yours")):
+    times, quantiles = _from_spot(forecast, simulated.target_time, simulated.forecast.quantiles)
+    for column, name in ((4, "5 % to 95 %, scenario"), (0, None), (2, "median, scenario")):
         figure.add_scatter(
             x=times,
             y=quantiles[:, column],
             name=name,
             mode="lines",
-            line={"color": PLAYED, "width": 2, "dash": "solid" if column == 2 else "dot"},
+            line={"color": SCENARIO, "width": 2, "dash": "solid" if column == 2 else "dot"},
             showlegend=name is not None,
             hoverinfo="skip" if name is None else None,
         )

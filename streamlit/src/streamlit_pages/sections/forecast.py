@@ -1,17 +1,18 @@
-"""The page's forecast: against what came, beside the closed form, and simulated again."""
+"""The section of a forecast: beside the actual price, the closed form and a scenario."""
 
 from datetime import UTC, datetime, timedelta
 
 import streamlit as st
 
+from common.bars import BAR_SECONDS
 from common.gbm import QUANTILES, Model
 from common.gbm import Forecast as SimulatedForecast
-from streamlit_pages import formats, reads
-from streamlit_pages.candles import Floats, Times, aggregate, broken, closes, longest_silence
-from streamlit_pages.figures import distribution_figure, fan_figure
-from streamlit_pages.playground import play, target_price
+from streamlit_pages import cached_queries, formats
+from streamlit_pages.candles import Floats, Times, aggregate, break_at_gaps, closes, max_gap_seconds
+from streamlit_pages.charts import distribution_chart, fan_chart
+from streamlit_pages.sections.scenario import simulate_scenario, target_price
 from streamlit_pages.simulation import Simulation, share_below, standard_errors, stored_model, to_csv
-from streamlit_pages.store import Distribution, Forecast, Parameters, StoreAwayError, plain
+from streamlit_pages.store import Distribution, Forecast, Parameters, StoreUnavailableError, to_datetime64
 
 REFRESH_SECONDS = 15
 LATEST = "latest"
@@ -21,22 +22,22 @@ CHART = {"displayModeBar": False}
 
 @st.fragment(run_every=REFRESH_SECONDS)
 def forecast_section(symbol: str) -> None:
-    """Show a symbol's forecasts; the newest is followed unless an earlier one is picked."""
-    st.subheader("Forecast against actual", anchor=False, divider="gray")
+    """Show a symbol's forecasts; the newest is followed unless an earlier one is selected."""
+    st.subheader("Forecast and actual price", anchor=False, divider="gray")
     try:
-        rows = reads.parameters(symbol)
-        _explain(symbol, rows)
-        parameters = _pick(symbol, [row for row in rows if row.status == "ok"])
+        rows = cached_queries.parameters(symbol)
+        _explain_missing(symbol, rows)
+        parameters = _select_forecast(symbol, [row for row in rows if row.status == "ok"])
         if parameters is None:
             return
-        forecast = reads.forecast(symbol, parameters.forecast_time)
+        forecast = cached_queries.forecast(symbol, parameters.forecast_time)
         if forecast is not None:
             _show(symbol, parameters, forecast)
-    except StoreAwayError:
-        st.caption("The forecast comes back with Cassandra.")
+    except StoreUnavailableError:
+        st.caption("The forecast is shown again when Cassandra answers.")
 
 
-def _explain(symbol: str, rows: tuple[Parameters, ...]) -> None:
+def _explain_missing(symbol: str, rows: tuple[Parameters, ...]) -> None:
     """Say why there is no forecast, or none from the newest run."""
     if not rows:
         st.info(
@@ -52,103 +53,105 @@ def _explain(symbol: str, rows: tuple[Parameters, ...]) -> None:
         )
 
 
-def _pick(symbol: str, good: list[Parameters]) -> Parameters | None:
-    if not good:
+def _select_forecast(symbol: str, usable: list[Parameters]) -> Parameters | None:
+    if not usable:
         return None
-    times = {row.forecast_time.isoformat(): row for row in good}
+    times = {row.forecast_time.isoformat(): row for row in usable}
     labels = {key: formats.moment(row.forecast_time) for key, row in times.items()}
-    labels[LATEST] = f"Latest, made {formats.moment(good[0].forecast_time)}"
-    picked = st.selectbox(
+    labels[LATEST] = f"Latest, made {formats.moment(usable[0].forecast_time)}"
+    selected = st.selectbox(
         "Forecast",
         [LATEST, *times],
         format_func=labels.__getitem__,
         key=f"forecast {symbol}",
         label_visibility="collapsed",
     )
-    return times.get(picked or LATEST, good[0])
+    return times.get(selected or LATEST, usable[0])
 
 
 def _show(symbol: str, parameters: Parameters, forecast: Forecast) -> None:
     view = f"{symbol} {forecast.forecast_time.isoformat()}"
     model = stored_model(parameters, forecast)
-    histogram = reads.distribution(symbol, forecast.forecast_time)
+    histogram = cached_queries.distribution(symbol, forecast.forecast_time)
     controls, chart = st.columns([1, 3], gap="medium")
     with controls:
-        played = play(view, parameters, forecast)
+        simulated = simulate_scenario(view, parameters, forecast)
     with chart:
         st.plotly_chart(
-            fan_figure(forecast, *_actual(symbol, forecast), played, view),
+            fan_chart(forecast, *_actual(symbol, forecast), simulated, view),
             key="fan",
             config=CHART,
-            alt=f"The forecast's fan for {symbol}, and the price that came.",
+            alt=f"The forecast of {symbol} as a fan chart, and the actual price.",
         )
     left, middle, right = st.columns([5, 4, 3], gap="medium")
     with left:
         end = forecast.forecast_time + timedelta(seconds=forecast.horizon)
         st.markdown(f"**Price at {end:%H:%M:%S} UTC**")
         st.plotly_chart(
-            distribution_figure(histogram, model, forecast, played, view),
+            distribution_chart(histogram, model, forecast, simulated, view),
             key="distribution",
             config=CHART,
             alt=f"Histogram and closed-form density of the price of {symbol} at the forecast's horizon.",
         )
     with middle:
         st.markdown("**Quantiles**")
-        _quantiles(model, forecast, played)
+        _quantile_table(model, forecast, simulated)
         st.download_button(
             "Download as CSV",
-            to_csv(forecast, played),
+            to_csv(forecast, simulated),
             file_name=f"{symbol.replace(':', '-')}-{forecast.forecast_time:%Y%m%dT%H%M%SZ}.csv",
             mime="text/csv",
             icon=":material/download:",
             on_click="ignore",
         )
     with right:
-        st.markdown("**Chances and risks**")
-        _chances(parameters, histogram, played, target_price(view, model, forecast.horizon))
-    _parameters(parameters, forecast)
+        st.markdown("**Probabilities and risk**")
+        _risk_table(parameters, histogram, simulated, target_price(view, model, forecast.horizon))
+    _parameter_tables(parameters, forecast)
 
 
 def _actual(symbol: str, forecast: Forecast) -> tuple[Times, Floats]:
     """Return the closes from a while before a forecast until its end, at their times."""
     start = forecast.forecast_time - timedelta(seconds=forecast.horizon / 4)
     end = forecast.forecast_time + timedelta(seconds=forecast.horizon)
-    bars = reads.bars(symbol, start, min(end, datetime.now(UTC)))
-    seconds = 5 * max(1, round(forecast.horizon / SHOWN_CLOSES / 5))
-    shown = aggregate(bars.select((bars.start >= plain(start)) & (bars.start < plain(end))), seconds)
-    return broken(*closes(shown, seconds), longest_silence(seconds))
+    bars = cached_queries.bars(symbol, start, min(end, datetime.now(UTC)))
+    seconds = BAR_SECONDS * max(1, round(forecast.horizon / SHOWN_CLOSES / BAR_SECONDS))
+    shown = aggregate(
+        bars.select((bars.start >= to_datetime64(start)) & (bars.start < to_datetime64(end))), seconds
+    )
+    return break_at_gaps(*closes(shown, seconds), max_gap_seconds(seconds))
 
 
-def _quantiles(model: Model, forecast: Forecast, played: Simulation | None) -> None:
-    simulated = [*forecast.quantiles[-1].tolist(), float(forecast.mean[-1])]
+def _quantile_table(model: Model, forecast: Forecast, simulated: Simulation | None) -> None:
+    stored = [*forecast.quantiles[-1].tolist(), float(forecast.mean[-1])]
     exact = [*(model.quantile(share, forecast.horizon) for share in QUANTILES), model.mean(forecast.horizon)]
     errors = standard_errors(model, forecast.horizon, forecast.paths)
     table = {
         "": ["5 %", "25 %", "median", "75 %", "95 %", "mean"],
-        "Simulated": list(map(formats.price, simulated)),
+        "Simulated": list(map(formats.price, stored)),
         "Closed form": list(map(formats.price, exact)),
-        "Apart": [
+        "Difference": [
             f"{(price - other) / error:+.1f} SE"
-            for price, other, error in zip(simulated, exact, errors, strict=True)
+            for price, other, error in zip(stored, exact, errors, strict=True)
         ],
     }
-    if played is not None:
-        yours = [*played.forecast.quantiles[-1].tolist(), float(played.forecast.mean[-1])]
-        table["Yours"] = list(map(formats.price, yours))
+    if simulated is not None:
+        values = [*simulated.forecast.quantiles[-1].tolist(), float(simulated.forecast.mean[-1])]
+        table["Scenario"] = list(map(formats.price, values))
     _table("quantiles", table)
     st.caption(f"SE: standard error of {forecast.paths:,} simulated paths; nearly all lie within 3.")
 
 
-def _chances(
-    parameters: Parameters, histogram: Distribution, played: Simulation | None, target: float
+def _risk_table(
+    parameters: Parameters, histogram: Distribution, simulated: Simulation | None, target: float
 ) -> None:
     table = {
         "": ["above spot", "above target", "below target", "VaR 95 %", "ES 95 %", "VaR 99 %", "ES 99 %"],
         "Forecast": _risks(parameters, share_below(histogram, target)),
     }
-    if played is not None:
-        table["Yours"] = _risks(played.forecast, share_below(played.distribution, target))
-    _table("chances", table)
+    if simulated is not None:
+        table["Scenario"] = _risks(simulated.forecast, share_below(simulated.distribution, target))
+    _table("risks", table)
     st.caption("VaR, ES: value at risk and expected shortfall, as losses from the spot.")
 
 
@@ -157,7 +160,7 @@ def _risks(risks: Parameters | SimulatedForecast, below: float) -> list[str]:
     return list(map(formats.percent, shares))
 
 
-def _parameters(parameters: Parameters, forecast: Forecast) -> None:
+def _parameter_tables(parameters: Parameters, forecast: Forecast) -> None:
     with st.expander("Parameters of this forecast", icon=":material/tune:", key="parameters"):
         left, right = st.columns(2, gap="medium")
         with left:
@@ -166,10 +169,10 @@ def _parameters(parameters: Parameters, forecast: Forecast) -> None:
                 {
                     "Model": [
                         "spot",
-                        "drift used, a year",
+                        "drift used, per year",
                         "drift estimate ± standard error",
                         "volatility ± standard error",
-                        "seconds a year",
+                        "seconds per year",
                     ],
                     "Value": [
                         formats.price(forecast.spot),
@@ -195,8 +198,8 @@ def _parameters(parameters: Parameters, forecast: Forecast) -> None:
                 },
             )
         st.caption(
-            "Hours of trades cannot know a drift, so the estimate is shrunk towards none by its uncertainty. "
-            "The volatility is that of the price without the bounce between bid and ask."
+            "A drift cannot be estimated from hours of trades, so the estimate is shrunk towards zero by its "
+            "standard error. The volatility is that of the price without the bid-ask bounce."
         )
 
 

@@ -1,0 +1,66 @@
+"""The track record: how accurate past forecasts were."""
+
+import streamlit as st
+
+from streamlit_pages import cached_queries, formats
+from streamlit_pages.charts import pit_chart
+from streamlit_pages.scorecard import scorecard
+from streamlit_pages.store import StoreUnavailableError
+
+REFRESH_SECONDS = 60
+FEW_FORECASTS = 20
+
+
+@st.fragment(run_every=REFRESH_SECONDS)
+def track_record_section(symbol: str) -> None:
+    """Show how accurate a symbol's past forecasts were."""
+    st.subheader("Accuracy of past forecasts", anchor=False, divider="gray")
+    try:
+        scores = cached_queries.scores(symbol)
+    except StoreUnavailableError:
+        st.caption("The track record is shown again when Cassandra answers.")
+        return
+    if not scores:
+        st.info(
+            f"No forecast of {symbol} has reached its horizon yet; the run after that scores the first one.",
+            icon=":material/hourglass_empty:",
+        )
+        return
+    card = scorecard(scores)
+    metrics, chart = st.columns([2, 3], gap="medium")
+    with metrics:
+        first, second = st.columns(2), st.columns(2)
+        first[0].metric(
+            "Inside the 50 % band",
+            formats.percent(card.inside_50),
+            help="Outcomes between the 25 % and 75 % quantiles; 50 % is ideal.",
+        )
+        first[1].metric(
+            "Inside the 90 % band",
+            formats.percent(card.inside_90),
+            help="Outcomes between the 5 % and 95 % quantiles; 90 % is ideal.",
+        )
+        second[0].metric(
+            "CRPS / naive",
+            f"{card.crps_ratio:.2f}",
+            help="Continuous ranked probability score divided by that of “no change”. "
+            "Below 1: the forecast is better than that.",
+        )
+        second[1].metric(
+            "Median error / naive",
+            f"{card.error_ratio:.2f}",
+            help="Absolute error of the median divided by that of “no change”. About 1 is expected: the "
+            "direction of the next hour cannot be forecast.",
+        )
+        st.caption(
+            f"{card.forecasts} forecasts of the last {cached_queries.FORECAST_DAYS} days; "
+            f"mean CRPS {card.crps:.4g}."
+            + (" Too few for a conclusion." if card.forecasts < FEW_FORECASTS else "")
+        )
+    with chart:
+        st.plotly_chart(
+            pit_chart(card.pit_counts),
+            key="pit",
+            config={"displayModeBar": False},
+            alt=f"Histogram of the probability integral transform of {card.forecasts} outcomes.",
+        )
