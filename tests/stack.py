@@ -31,6 +31,7 @@ PORTS = (
     "STREAMLIT_PORT",
     "SPARK_UI_PORT",
     "FEED_PORT",
+    "GBM_ANALYSIS_METRICS_PORT",
 )
 RECORDINGS = ROOT.parent / "shared" / "data"
 COMMAND_SECONDS = 900

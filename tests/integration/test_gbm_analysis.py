@@ -2,10 +2,11 @@
 
 import math
 import os
+import socket
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import NormalDist
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import requests
 from cassandra.cluster import Session
 from cassandra.concurrent import execute_concurrent_with_args
 from pydantic import SecretStr
@@ -23,8 +25,12 @@ from common.gbm import Model, calibrate, simulate, summarise, times_ahead
 from common.heartbeat import read_heartbeat
 from common.settings import CassandraSettings
 from common.symbols import SYMBOLS_BUCKET
-from gbm_analysis.job import look_back
+from gbm_analysis.job import Run
+from gbm_analysis.lock import LockError, RunLock
+from gbm_analysis.look_back import look_back
+from gbm_analysis.outcome import RunOutcome
 from gbm_analysis.planning import Plan
+from gbm_analysis.settings import GbmSettings
 from gbm_analysis.simulation import run_tasks
 from gbm_analysis.store import Store
 from gbm_analysis.tasks import tasks_of
@@ -32,6 +38,7 @@ from stack import Stack, free_ports, wait_until
 
 QUANTILES = {"p05": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95}
 YEAR = 31_557_600.0
+HOUR = timedelta(hours=1)
 ENVIRON = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
 
 
@@ -60,15 +67,45 @@ def context(spark: SparkSession) -> Any:
     return spark.sparkContext
 
 
-def store_bars(session: Session, symbol: str, end: datetime, prices: Any, calendar: str = "24/7") -> None:
+@pytest.fixture
+def other_symbol(session: Session) -> Iterator[str]:
+    """Return another symbol of the test's own, which sorts after the first."""
+    name = f"TEST:~{uuid.uuid4().hex}"
+    yield name
+    session.execute("DELETE FROM symbols WHERE bucket = %s AND symbol = %s", (SYMBOLS_BUCKET, name))
+
+
+@pytest.fixture
+def job(session: Session, context: Any, stack: Stack) -> Callable[..., RunOutcome]:
+    """Return the job of this process, for symbols as of a time."""
+    settings = GbmSettings.load()
+
+    def run(
+        *symbols: str, now: datetime, scheduled: bool = False, report: Callable[[str], None] = print
+    ) -> RunOutcome:
+        with RunLock(session, report) as lock:
+            run = Run(Store(session), settings, lock, lambda: context, report)
+            return run.run(names=symbols, scheduled=scheduled, now=now)
+
+    return run
+
+
+def store_bars(
+    session: Session,
+    symbol: str,
+    end: datetime,
+    prices: Any,
+    calendar: str = "24/7",
+    first_seen: datetime | None = None,
+) -> None:
     """Store bars of these closes up to `end`, and the symbol."""
     insert = session.prepare("INSERT INTO bars_5s (symbol, day, window_start, close) VALUES (?, ?, ?, ?)")
     starts = [end - timedelta(seconds=5 * (len(prices) - index)) for index in range(len(prices))]
     rows = [(symbol, start.date(), start, float(price)) for start, price in zip(starts, prices, strict=True)]
     execute_concurrent_with_args(session, insert, rows, raise_on_first_error=True)
     session.execute(
-        "INSERT INTO symbols (bucket, symbol, calendar, last_seen) VALUES (%s, %s, %s, %s)",
-        (SYMBOLS_BUCKET, symbol, calendar, end),
+        "INSERT INTO symbols (bucket, symbol, calendar, first_seen, last_seen) VALUES (%s, %s, %s, %s, %s)",
+        (SYMBOLS_BUCKET, symbol, calendar, first_seen, end),
     )
 
 
@@ -164,20 +201,97 @@ def test_the_forecast_agrees_with_the_closed_form_of_its_own_parameters(
 
 
 def test_the_second_scheduled_run_of_an_hour_writes_nothing(
-    stack: Stack, session: Session, symbol: str
+    session: Session, symbol: str, job: Callable[..., RunOutcome]
 ) -> None:
     now = datetime.now(UTC)
     hour = now.replace(minute=0, second=0, microsecond=0)
     store_bars(session, symbol, five_seconds(now), walk(100))
-    stack.market("forecast", "--scheduled", "--symbol", symbol)
+    assert job(symbol, scheduled=True, now=now).forecast == 1
     first = written(session, symbol)
     (parameters,) = rows_of(session, "gbm_parameters", symbol)
     assert parameters.status == "ok"
-    assert parameters.forecast_time.replace(tzinfo=UTC) >= hour
-    assert parameters.sample_end == parameters.forecast_time
-    output = stack.market("forecast", "--scheduled", "--symbol", symbol).stdout
-    assert "was there already" in output
+    assert parameters.forecast_time == parameters.sample_end == hour.replace(tzinfo=None)
+    lines: list[str] = []
+    outcome = job(symbol, scheduled=True, now=now, report=lines.append)
+    assert lines == [f"{symbol}: the forecast of {hour:%Y-%m-%d %H:%M} UTC was there already"]
+    assert (outcome.forecast, outcome.newest_forecast) == (1, hour.timestamp())
     assert written(session, symbol) == first
+
+
+def test_one_missed_hour_is_caught_up_with_the_bars_up_to_it(
+    session: Session, symbol: str, job: Callable[..., RunOutcome]
+) -> None:
+    now = datetime.now(UTC)
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    prices = walk(190)
+    store_bars(session, symbol, hour, prices, first_seen=hour - timedelta(minutes=190))
+    lines: list[str] = []
+    job(symbol, scheduled=True, now=now, report=lines.append)
+    missed, present = rows_of(session, "gbm_parameters", symbol)
+    assert (missed.forecast_time, missed.caught_up) == ((hour - HOUR).replace(tzinfo=None), True)
+    assert (present.forecast_time, present.caught_up) == (hour.replace(tzinfo=None), False)
+    assert missed.status == present.status == "ok"
+    assert (missed.sample_end, missed.observations) == (missed.forecast_time, 130 * 12 - 1)
+    assert {row.spot for row in rows_of(session, "gbm_forecasts", symbol)} == {
+        prices[130 * 12 - 1],
+        prices[-1],
+    }
+    assert lines[0].startswith(f"{symbol}: caught up {hour - HOUR:%H:%M} UTC, ok. ")
+    before = written(session, symbol)
+    job(symbol, scheduled=True, now=now)
+    assert written(session, symbol) == before
+
+
+def test_a_symbol_that_began_after_the_missed_hour_is_not_caught_up(
+    session: Session, symbol: str, job: Callable[..., RunOutcome]
+) -> None:
+    now = datetime.now(UTC)
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    store_bars(session, symbol, hour, walk(60), first_seen=hour - HOUR)
+    job(symbol, scheduled=True, now=now)
+    (parameters,) = rows_of(session, "gbm_parameters", symbol)
+    assert parameters.forecast_time == hour.replace(tzinfo=None)
+
+
+def test_one_failing_symbol_costs_the_others_nothing(
+    session: Session, symbol: str, other_symbol: str, job: Callable[..., RunOutcome]
+) -> None:
+    now = five_seconds(datetime.now(UTC))
+    store_bars(session, symbol, now, walk(30), calendar="NOWHERE")
+    store_bars(session, other_symbol, now, walk(30))
+    lines: list[str] = []
+    outcome = job(symbol, other_symbol, now=now, report=lines.append)
+    assert (outcome.forecast, outcome.refused, outcome.failed) == (1, 0, 1)
+    (failed,) = rows_of(session, "gbm_parameters", symbol)
+    assert failed.status == "failed"
+    assert "NOWHERE" in failed.reason
+    assert f"{symbol}: failed. {failed.reason}" in lines
+    (good,) = rows_of(session, "gbm_parameters", other_symbol)
+    assert good.status == "ok"
+
+
+def test_two_runs_never_hold_the_lock_at_once(session: Session) -> None:
+    lines: list[str] = []
+    with RunLock(session, lines.append) as first:
+        with pytest.raises(LockError, match=r"^Another run was under way, process \d+ on .*, since "):
+            RunLock(session, lines.append, wait_seconds=0).__enter__()
+        first.require()
+    assert len(lines) == 0
+    with RunLock(session, lines.append, wait_seconds=0):
+        row = session.execute("SELECT TTL(holder) AS ttl FROM gbm_locks WHERE name = 'forecast'").one()
+        assert 0 < row.ttl <= 60
+    assert session.execute("SELECT * FROM gbm_locks WHERE name = 'forecast'").one() is None
+
+
+def test_a_lost_lock_stops_the_run_before_it_writes(
+    session: Session, symbol: str, job: Callable[..., RunOutcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = five_seconds(datetime.now(UTC))
+    store_bars(session, symbol, now, walk(30))
+    monkeypatch.setattr("gbm_analysis.lock.EXPIRY_SECONDS", 0)
+    with pytest.raises(LockError, match="was lost"):
+        job(symbol, now=now)
+    assert written(session, symbol) == []
 
 
 def test_ten_minutes_of_bars_make_a_reason_instead_of_a_forecast(
@@ -280,14 +394,43 @@ def test_spark_gives_the_same_tally_on_any_number_of_partitions(context: Any, pa
 
 
 def test_the_hourly_service_waits_in_a_small_process_and_stops_when_told(tmp_path: Path) -> None:
-    environ = ENVIRON | {"MARKET_HOME": str(tmp_path)}
+    port = free_ports(1)[0]
+    environ = ENVIRON | {
+        "MARKET_HOME": str(tmp_path),
+        "CASSANDRA_GBM_ANALYSIS_PASSWORD": "secret",
+        "GBM_ANALYSIS_METRICS_PORT": str(port),
+    }
+    RunOutcome(0.0, 12.5, forecast=5, refused=2, failed=0, newest_forecast=None).write(tmp_path)
     service = subprocess.Popen([sys.executable, "-m", "gbm_analysis", "--every-hour"], env=environ)
     try:
         heartbeat = wait_until(lambda: read_heartbeat(tmp_path, "gbm-analysis"), "a sign of life")
         assert heartbeat["ready"] is True
         assert heartbeat["pid"] == service.pid
         assert "numpy" not in Path(f"/proc/{service.pid}/maps").read_text()
+        address = f"http://127.0.0.1:{port}"
+        assert requests.get(f"{address}/health", timeout=10).text == "ok"
+        assert (
+            "market_gbm_last_run_duration_seconds 12.5" in requests.get(f"{address}/metrics", timeout=10).text
+        )
         service.terminate()
         assert service.wait(timeout=30) == 0
     finally:
         service.kill()
+
+
+def test_a_taken_port_of_the_metrics_is_one_sentence(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        environ = ENVIRON | {
+            "MARKET_HOME": str(tmp_path),
+            "CASSANDRA_GBM_ANALYSIS_PASSWORD": "secret",
+            "GBM_ANALYSIS_METRICS_PORT": str(port),
+        }
+        service = [sys.executable, "-m", "gbm_analysis", "--every-hour"]
+        done = subprocess.run(service, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode != 0
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"Metrics could not be served on 127.0.0.1:{port}")
+    assert line.endswith("set GBM_ANALYSIS_METRICS_PORT to a free port.")

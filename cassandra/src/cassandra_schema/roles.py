@@ -8,7 +8,14 @@ from cassandra_schema.settings import CassandraSchemaSettings
 from common.cassandra import KEYSPACE
 
 STREAM_TABLES = ("symbols", "trades", "bars_5s", "running_averages_15s", "feed_events")
-FORECAST_TABLES = ("gbm_parameters", "gbm_forecasts", "gbm_distributions", "gbm_scores")
+FORECAST_TABLES = (
+    "gbm_parameters",
+    "gbm_forecasts",
+    "gbm_distributions",
+    "gbm_scores",
+    "gbm_judgements",
+    "gbm_locks",
+)
 
 Grants = dict[str, set[str]]
 """Permissions by resource, as Cassandra names them: `data/<keyspace>` or `data/<keyspace>/<table>`."""

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Sequence
 
 from common.logs import start_logging
-from common.settings import market_home
+from common.metrics import MetricsError
+from common.settings import SettingsError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,13 +25,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.every_hour:
         if options.symbol:
             parser.error("--every-hour forecasts all symbols, and does not go with --symbol")
-        from gbm_analysis.scheduler import run_every_hour
-
-        run_every_hour(market_home())
-        return 0
+        return _serve()
     from gbm_analysis.command import forecast
 
     return forecast(options.symbol, options.scheduled)
+
+
+def _serve() -> int:
+    from gbm_analysis.scheduler import run_every_hour
+    from gbm_analysis.settings import GbmSettings
+
+    try:
+        run_every_hour(GbmSettings.load())
+    except (SettingsError, MetricsError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":

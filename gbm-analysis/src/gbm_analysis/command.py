@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 
 from common.cassandra import ERRORS, connect, explain_error
 from common.settings import SettingsError
-from gbm_analysis.job import UnknownSymbolError, run
+from gbm_analysis.job import Run, UnknownSymbolError
+from gbm_analysis.lock import LockError, RunLock
 from gbm_analysis.settings import GbmSettings
-from gbm_analysis.simulation import SparkError
+from gbm_analysis.simulation import LazySpark, SparkError
 from gbm_analysis.store import Store
 
 ROLE = "gbm_analysis"
@@ -23,17 +24,23 @@ def forecast(symbols: Sequence[str], scheduled: bool) -> int:
     try:
         session = connect(settings, ROLE, settings.cassandra_gbm_analysis_password)
         try:
-            now = datetime.now(UTC)
-            run(Store(session), settings, names=symbols, scheduled=scheduled, now=now, report=print)
+            with RunLock(session, _report) as lock, LazySpark(settings) as spark:
+                run = Run(Store(session), settings, lock, spark.context, _report)
+                outcome = run.run(names=symbols, scheduled=scheduled, now=datetime.now(UTC))
+            outcome.write(settings.market_home)
         finally:
             session.cluster.shutdown()
-    except (UnknownSymbolError, SparkError) as error:
+    except (UnknownSymbolError, SparkError, LockError) as error:
         return _fail(str(error))
     except ERRORS as error:
         return _fail(f"{settings.cassandra_host}:{settings.cassandra_port}: {explain_error(error)}")
     except KeyboardInterrupt:
         return _fail("The forecast was interrupted; what it had not finished is missing.")
-    return 0
+    return 1 if outcome.failed and not outcome.forecast else 0
+
+
+def _report(line: str) -> None:
+    print(line, flush=True)
 
 
 def _fail(sentence: str) -> int:

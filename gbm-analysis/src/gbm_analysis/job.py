@@ -1,23 +1,37 @@
 """One run: look back at earlier forecasts, then make the new ones."""
 
+import logging
+import time
+from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
-import numpy as np
+from cassandra import OperationTimedOut
+from cassandra.cluster import NoHostAvailable
+from pyspark import SparkContext
 
 from common.gbm import Forecast, summarise
-from gbm_analysis.planning import BAR_SECONDS, Plan, Refusal, market_closed, plan_forecast
-from gbm_analysis.scoring import actual_prices, score
+from gbm_analysis.lock import LockError, RunLock
+from gbm_analysis.look_back import look_back
+from gbm_analysis.outcome import RunOutcome
+from gbm_analysis.planning import MIN_SAMPLE, Plan, Refusal, market_closed, plan_forecast
 from gbm_analysis.sessions import close_after, sample_spans
 from gbm_analysis.settings import GbmSettings
-from gbm_analysis.simulation import run_tasks, spark_context
-from gbm_analysis.store import Past, Store, Symbol, model_of
+from gbm_analysis.simulation import SparkError, run_tasks
+from gbm_analysis.store import Store, Symbol
 from gbm_analysis.tasks import tasks_of
 
 ACTIVE = timedelta(days=7)
-LOOK_BACK = timedelta(days=1)
-# Trades may come late and change a bar; a score older than this stays.
-SETTLED = timedelta(hours=1)
+HOUR = timedelta(hours=1)
+# The simulations of so many symbols are in memory at once, some 2 MB each.
+BATCH_SYMBOLS = 32
+
+# No fault of one symbol: the run as a whole cannot go on.
+RUN_ERRORS = (NoHostAvailable, OperationTimedOut, SparkError, LockError)
+
+log = logging.getLogger("gbm_analysis")
+
+Report = Callable[[str], None]
 
 
 class UnknownSymbolError(Exception):
@@ -36,92 +50,160 @@ def choose_symbols(known: Sequence[Symbol], names: Sequence[str], now: datetime)
     return [by_name[name] for name in dict.fromkeys(names)]
 
 
-def run(
-    store: Store,
-    settings: GbmSettings,
-    *,
-    names: Sequence[str],
-    scheduled: bool,
-    now: datetime,
-    report: Callable[[str], None],
-) -> None:
-    """Forecast as of now, or `scheduled`: as of the full hour, where what is there already stays untouched.
+class Run:
+    """One run, under its lock; it reports a line for each symbol, and an error costs only its symbol."""
 
-    Reports one line for each symbol. Raises UnknownSymbolError before anything is written.
-    """
-    at = now.replace(minute=0, second=0, microsecond=0) if scheduled else now.replace(microsecond=0)
-    symbols = choose_symbols(store.symbols(), names, now)
-    if not symbols:
-        report("No symbols were received yet: there was nothing to forecast.")
-    plans: dict[str, Plan] = {}
-    for symbol in symbols:
-        status = store.status(symbol.name, at)
-        if scheduled and status is not None and status[0] == "ok":
-            report(f"{symbol.name}: the forecast of {at:%Y-%m-%d %H:%M} UTC was there already")
-            continue
-        plan = _plan(store, settings, symbol, at)
-        if isinstance(plan, Plan):
-            plans[symbol.name] = plan
-        elif status != (plan.status, plan.reason):
-            store.write_refusal(symbol.name, at, plan)
-        look_back(store, symbol.name, now, timedelta(seconds=settings.gbm_horizon_seconds))
-        if isinstance(plan, Refusal):
-            report(f"{symbol.name}: {plan.status}. {plan.reason}")
-    for name, forecast in _simulate(settings, plans).items():
-        store.write_forecast(name, at, plans[name], forecast)
-        report(f"{name}: {_summary(plans[name], forecast)}")
+    def __init__(
+        self,
+        store: Store,
+        settings: GbmSettings,
+        lock: RunLock,
+        spark: Callable[[], SparkContext],
+        report: Report,
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._lock = lock
+        self._report = report
+        self._spark = spark
+        self._results: Counter[str] = Counter()
+        self._newest: datetime | None = None
+        self._scheduled = False
+
+    def run(self, *, names: Sequence[str], scheduled: bool, now: datetime) -> RunOutcome:
+        """Forecast as of now; or `scheduled`, as of the full hour, where nothing is written twice.
+
+        A scheduled run catches up the hour before where no run was then: with the bars up to that hour, and
+        marked. Raises UnknownSymbolError before anything is written.
+        """
+        began = time.monotonic()
+        self._scheduled = scheduled
+        at = now.replace(minute=0, second=0, microsecond=0) if scheduled else now.replace(microsecond=0)
+        symbols = choose_symbols(self._store.symbols(), names, now)
+        if not symbols:
+            self._report("No symbols were received yet: there was nothing to forecast.")
+        if scheduled:
+            symbols = [symbol for symbol in symbols if not self._is_there(symbol, at)]
+        for symbol in symbols:
+            self._look_back(symbol, now)
+        if scheduled:
+            missed = [symbol for symbol in symbols if self._missed(symbol, at - HOUR)]
+            self._forecast(missed, at - HOUR, caught_up=True)
+        self._forecast(symbols, at)
+        return RunOutcome(
+            ended=datetime.now(UTC).timestamp(),
+            duration=time.monotonic() - began,
+            forecast=self._results["forecast"],
+            refused=self._results["refused"],
+            failed=self._results["failed"],
+            newest_forecast=None if self._newest is None else self._newest.timestamp(),
+        )
+
+    def _look_back(self, symbol: Symbol, now: datetime) -> None:
+        try:
+            look_back(self._store, symbol.name, now, timedelta(seconds=self._settings.gbm_horizon_seconds))
+        except RUN_ERRORS:
+            raise
+        except Exception as error:
+            self._report(f"{symbol.name}: its earlier forecasts were not scored: {_explain(error)}.")
+
+    def _missed(self, symbol: Symbol, at: datetime) -> bool:
+        """Tell whether a symbol had bars enough at `at`, but no run looked at them then."""
+        had_bars = symbol.first_seen is not None and symbol.first_seen + MIN_SAMPLE <= at
+        return had_bars and self._store.status(symbol.name, at) is None
+
+    def _is_there(self, symbol: Symbol, at: datetime) -> bool:
+        status = self._store.status(symbol.name, at)
+        if status is None or status[0] != "ok":
+            return False
+        self._report(f"{symbol.name}: the forecast of {at:%Y-%m-%d %H:%M} UTC was there already")
+        self._count("forecast", at)
+        return True
+
+    def _forecast(self, symbols: Sequence[Symbol], at: datetime, *, caught_up: bool = False) -> None:
+        for first in range(0, len(symbols), BATCH_SYMBOLS):
+            batch = symbols[first : first + BATCH_SYMBOLS]
+            plans = {symbol.name: self._plan(symbol, at) for symbol in batch}
+            forecasts = self._simulate({name: plan for name, plan in plans.items() if isinstance(plan, Plan)})
+            self._lock.require()
+            for name, plan in plans.items():
+                line = self._record(name, at, plan, forecasts.get(name), caught_up)
+                self._report(f"{name}: {f'caught up {at:%H:%M} UTC, ' if caught_up else ''}{line}")
+
+    def _record(
+        self,
+        name: str,
+        at: datetime,
+        plan: Plan | Refusal,
+        forecast: Forecast | Refusal | None,
+        caught_up: bool,
+    ) -> str:
+        """Write what there is for a symbol; return it in a line."""
+        try:
+            if isinstance(plan, Plan) and isinstance(forecast, Forecast):
+                self._store.write_forecast(name, at, plan, forecast, caught_up=caught_up)
+                self._count("forecast", at)
+                return _summary(plan, forecast)
+            refusal = plan if isinstance(plan, Refusal) else forecast
+            if not isinstance(refusal, Refusal):
+                raise TypeError("the simulation gave no result")
+        except RUN_ERRORS:
+            raise
+        except Exception as error:
+            refusal = self._failure(error)
+        if self._store.status(name, at) != (refusal.status, refusal.reason):
+            self._store.write_refusal(name, at, refusal, caught_up=caught_up)
+        self._count("failed" if refusal.status == "failed" else "refused", at)
+        return f"{refusal.status}. {refusal.reason}"
+
+    def _plan(self, symbol: Symbol, at: datetime) -> Plan | Refusal:
+        try:
+            close = close_after(symbol.calendar, at)
+            if close is None:
+                return market_closed(symbol.calendar, at)
+            spans = sample_spans(symbol.calendar, at, timedelta(hours=self._settings.gbm_sample_hours))
+            return plan_forecast(
+                self._settings,
+                symbol=symbol.name,
+                calendar=symbol.calendar,
+                at=at,
+                close=close,
+                sample=[self._store.bars(symbol.name, span.start, span.end) for span in spans],
+            )
+        except RUN_ERRORS:
+            raise
+        except Exception as error:
+            return self._failure(error)
+
+    def _simulate(self, plans: dict[str, Plan]) -> dict[str, Forecast | Refusal]:
+        if not plans:
+            return {}
+        paths = self._settings.gbm_paths
+        tasks = [
+            task for name, plan in plans.items() for task in tasks_of(name, plan.seconds, plan.seed, paths)
+        ]
+        tallies = run_tasks(self._spark(), tasks)
+        results: dict[str, Forecast | Refusal] = {}
+        for name, plan in plans.items():
+            try:
+                results[name] = summarise(plan.model, plan.seconds, tallies[name])
+            except Exception as error:
+                results[name] = self._failure(error)
+        return results
+
+    def _count(self, result: str, at: datetime) -> None:
+        self._results[result] += 1
+        if result == "forecast" and (self._newest is None or at > self._newest):
+            self._newest = at
+
+    def _failure(self, error: Exception) -> Refusal:
+        if self._scheduled:
+            log.error("A forecast failed.", exc_info=error)
+        return Refusal("failed", f"The forecast failed: {_explain(error)}.")
 
 
-def look_back(store: Store, symbol: str, now: datetime, horizon: timedelta) -> None:
-    """Fill in the actual prices of earlier forecasts, and score those whose last target has passed."""
-    for past in store.past(symbol, now - horizon - LOOK_BACK, now):
-        if past.score is None or past.forecast_time >= now - horizon - SETTLED:
-            _compare(store, symbol, past, now)
-
-
-def _compare(store: Store, symbol: str, past: Past, now: datetime) -> None:
-    targets = store.targets(symbol, past.forecast_time)
-    passed = [target for target in targets if target.time <= now]
-    if not passed:
-        return
-    first, last = past.forecast_time - timedelta(minutes=1), passed[-1].time + timedelta(seconds=BAR_SECONDS)
-    times = np.array([target.time.timestamp() for target in passed])
-    prices = actual_prices(store.bars(symbol, first, last), times)
-    filled = [
-        target._replace(actual=None if np.isnan(price) else float(price))
-        for target, price in zip(passed, prices, strict=True)
-    ]
-    changed = [new for new, old in zip(filled, passed, strict=True) if new.actual not in (None, old.actual)]
-    store.write_targets(symbol, past.forecast_time, changed)
-    end = filled[-1]
-    if len(passed) == len(targets) and end.actual is not None:
-        found = score(model_of(past, end.spot), end.seconds, end.quantiles, end.actual)
-        if found != past.score:
-            store.write_score(symbol, past.forecast_time, found)
-
-
-def _plan(store: Store, settings: GbmSettings, symbol: Symbol, at: datetime) -> Plan | Refusal:
-    close = close_after(symbol.calendar, at)
-    if close is None:
-        return market_closed(symbol.calendar, at)
-    spans = sample_spans(symbol.calendar, at, timedelta(hours=settings.gbm_sample_hours))
-    sample = [store.bars(symbol.name, span.start, span.end) for span in spans]
-    return plan_forecast(
-        settings, symbol=symbol.name, calendar=symbol.calendar, at=at, close=close, sample=sample
-    )
-
-
-def _simulate(settings: GbmSettings, plans: dict[str, Plan]) -> dict[str, Forecast]:
-    if not plans:
-        return {}
-    tasks = [
-        task
-        for name, plan in plans.items()
-        for task in tasks_of(name, plan.seconds, plan.seed, settings.gbm_paths)
-    ]
-    with spark_context(settings) as context:
-        tallies = run_tasks(context, tasks)
-    return {name: summarise(plan.model, plan.seconds, tallies[name]) for name, plan in plans.items()}
+def _explain(error: Exception) -> str:
+    return f"{type(error).__name__}, {' '.join(str(error).split())}"
 
 
 def _summary(plan: Plan, forecast: Forecast) -> str:

@@ -10,7 +10,7 @@ from common.gbm import Calibration, CalibrationError, Floats, Model, Segment, ca
 from gbm_analysis.sessions import open_after, seconds_per_year
 from gbm_analysis.settings import GbmSettings
 
-Status = Literal["ok", "insufficient", "stale", "closed"]
+Status = Literal["ok", "insufficient", "stale", "closed", "failed"]
 
 BAR_SECONDS = 5
 MIN_SAMPLE = timedelta(minutes=15)

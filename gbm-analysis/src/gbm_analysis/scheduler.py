@@ -10,6 +10,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from common.heartbeat import write_heartbeat
+from common.metrics import MetricsServer
+from gbm_analysis.metrics import Metrics
+from gbm_analysis.settings import GbmSettings
 
 SERVICE = "gbm-analysis"
 HEARTBEAT_SECONDS = 5.0
@@ -28,25 +31,36 @@ def next_run(now: datetime, succeeded: bool) -> datetime:
     return due if succeeded else min(due, now + RETRY_DELAY)
 
 
-def run_every_hour(home: Path) -> None:
-    """Run the scheduled job now and then every hour, until SIGTERM or SIGINT.
+def run_every_hour(settings: GbmSettings) -> None:
+    """Run the scheduled job now and then every hour, and serve metrics, until SIGTERM or SIGINT.
 
-    The first run makes up for the last full hour, where its forecast is missing.
+    The first run makes up for the last full hour, where its forecast is missing. Raises MetricsError when the
+    port of the metrics is taken.
     """
+    home = settings.market_home
+    metrics = Metrics(home)
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
     runs = failures = 0
     due = datetime.now(UTC) + START_DELAY
-    while True:
-        write_heartbeat(home, SERVICE, ready=True, runs=runs, failures=failures, next_run=due.timestamp())
-        if stopped.wait(HEARTBEAT_SECONDS):
-            return
-        if datetime.now(UTC) < due:
-            continue
-        succeeded = _run_job(home, stopped, runs, failures)
-        runs, failures = runs + 1, failures + (not succeeded)
-        due = next_run(datetime.now(UTC), succeeded)
+    with MetricsServer(
+        metrics.registry,
+        metrics.health,
+        host=settings.metrics_listen,
+        port=settings.gbm_analysis_metrics_port,
+        setting="GBM_ANALYSIS_METRICS_PORT",
+    ):
+        while True:
+            write_heartbeat(home, SERVICE, ready=True, runs=runs, failures=failures, next_run=due.timestamp())
+            if stopped.wait(HEARTBEAT_SECONDS):
+                return
+            if datetime.now(UTC) < due:
+                continue
+            succeeded = _run_job(home, stopped, runs, failures)
+            runs, failures = runs + 1, failures + (not succeeded)
+            metrics.count_run(succeeded)
+            due = next_run(datetime.now(UTC), succeeded)
 
 
 def _run_job(home: Path, stopped: threading.Event, runs: int, failures: int) -> bool:

@@ -3,13 +3,13 @@
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from common.settings import CassandraSettings
+from common.settings import CassandraSettings, MetricsSettings
 from common.spark import SparkSettings
 
 MAX_STEPS = 1000
 
 
-class GbmSettings(SparkSettings, CassandraSettings):
+class GbmSettings(SparkSettings, CassandraSettings, MetricsSettings):
     """Where bars are, how much of them to learn from, and how far to look ahead."""
 
     cassandra_gbm_analysis_password: SecretStr
@@ -18,6 +18,7 @@ class GbmSettings(SparkSettings, CassandraSettings):
     gbm_horizon_seconds: int = Field(default=3600, ge=1, le=604_800)
     gbm_step_seconds: int = Field(default=60, ge=1)
     gbm_paths: int = Field(default=20_000, ge=1000, le=10_000_000)
+    gbm_analysis_metrics_port: int = Field(default=9103, ge=1, le=65535)
 
     @field_validator("gbm_step_seconds")
     @classmethod

@@ -4,8 +4,9 @@ import os
 import shutil
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Self
 
 from py4j.protocol import Py4JJavaError
 from pyspark import SparkConf, SparkContext
@@ -54,6 +55,27 @@ def spark_context(settings: GbmSettings) -> Iterator[SparkContext]:
         yield context
     finally:
         context.stop()
+
+
+class LazySpark:
+    """Spark, started when it is first needed; to be used in a `with`, which stops it."""
+
+    def __init__(self, settings: GbmSettings) -> None:
+        self._settings = settings
+        self._stack = ExitStack()
+        self._context: SparkContext | None = None
+
+    def context(self) -> SparkContext:
+        """Return the running context; raise SparkError when it does not start."""
+        if self._context is None:
+            self._context = self._stack.enter_context(spark_context(self._settings))
+        return self._context
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
 
 
 def run_tasks(

@@ -1,6 +1,6 @@
 """What the forecasts read from Cassandra and write there; every statement names its whole partition key."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -12,21 +12,22 @@ from cassandra.query import UNSET_VALUE, PreparedStatement
 from common.gbm import Forecast, Model, Segment
 from common.symbols import SYMBOLS_BUCKET
 from gbm_analysis.planning import BAR_SECONDS, Plan, Refusal
-from gbm_analysis.scoring import Quantiles, Score
+from gbm_analysis.scoring import MAX_AGE_SECONDS, Quantiles, Score
 
-CONCURRENT_WRITES = 32
+CONCURRENT_READS = CONCURRENT_WRITES = 32
 
 _PARAMETERS = (
     "symbol, day, forecast_time, status, reason, drift, drift_estimate, drift_stderr, volatility, "
     "volatility_stderr, seconds_per_year, sample_start, sample_end, observations, seed, "
-    "prob_up, var_95, es_95, var_99, es_99"
+    "prob_up, var_95, es_95, var_99, es_99, caught_up"
 )
+_REFUSAL = "symbol, day, forecast_time, status, reason, caught_up"
 _FORECAST = (
     "symbol, day, forecast_time, target_time, spot, p05, p25, p50, p75, p95, mean, "
     "actual, paths, horizon_seconds"
 )
 _DISTRIBUTION = "symbol, day, forecast_time, bin, low, high, count, density"
-_SCORE = "symbol, day, forecast_time, crps, pit, inside_50, inside_90, absolute_error, naive_absolute_error"
+_OUTCOME = ", ".join(("symbol, day, forecast_time, target_time, spot, actual", *Score._fields))
 
 
 class Symbol(NamedTuple):
@@ -34,6 +35,7 @@ class Symbol(NamedTuple):
 
     name: str
     calendar: str
+    first_seen: datetime | None
     last_seen: datetime
 
 
@@ -49,14 +51,24 @@ class Target(NamedTuple):
     seconds: float
 
 
+class Outcome(NamedTuple):
+    """What came of a forecast at its last target."""
+
+    forecast_time: datetime
+    target_time: datetime
+    spot: float
+    actual: float
+    score: Score
+
+
 class Past(NamedTuple):
-    """An earlier forecast: its model but for the spot, and its score where it has one."""
+    """An earlier forecast: its model but for the spot, and its outcome where that is known."""
 
     forecast_time: datetime
     drift: float
     volatility: float
     seconds_per_year: float
-    score: Score | None
+    outcome: Outcome | None
 
 
 class Store:
@@ -75,24 +87,37 @@ class Store:
             "SELECT forecast_time, status, drift, volatility, seconds_per_year FROM gbm_parameters "
             "WHERE symbol = ? AND day = ? AND forecast_time >= ? AND forecast_time < ?"
         )
-        self._select_scores = session.prepare(
-            f"SELECT {_SCORE} FROM gbm_scores "  # noqa: S608
+        self._select_end = session.prepare(
+            "SELECT window_start, close FROM bars_5s "
+            "WHERE symbol = ? AND day IN ? AND window_start >= ? AND window_start <= ?"
+        )
+        self._select_outcomes = session.prepare(
+            f"SELECT {_OUTCOME} FROM gbm_scores "  # noqa: S608
             "WHERE symbol = ? AND day = ? AND forecast_time >= ? AND forecast_time < ?"
         )
         self._select_targets = session.prepare(
             f"SELECT {_FORECAST} FROM gbm_forecasts WHERE symbol = ? AND day = ? AND forecast_time = ?"  # noqa: S608
         )
         self._insert_parameters = session.prepare(_insert("gbm_parameters", _PARAMETERS))
+        self._insert_refusal = session.prepare(_insert("gbm_parameters", _REFUSAL))
         self._insert_forecast = session.prepare(_insert("gbm_forecasts", _FORECAST))
         self._insert_distribution = session.prepare(_insert("gbm_distributions", _DISTRIBUTION))
-        self._insert_score = session.prepare(_insert("gbm_scores", _SCORE))
+        self._insert_outcome = session.prepare(_insert("gbm_scores", _OUTCOME))
 
     def symbols(self) -> list[Symbol]:
         """Return every symbol that was ever received, by name."""
         rows = self._session.execute(
-            "SELECT symbol, calendar, last_seen FROM symbols WHERE bucket = %s", [SYMBOLS_BUCKET]
+            "SELECT symbol, calendar, first_seen, last_seen FROM symbols WHERE bucket = %s", [SYMBOLS_BUCKET]
         )
-        return [Symbol(row.symbol, row.calendar, row.last_seen.replace(tzinfo=UTC)) for row in rows]
+        return [
+            Symbol(
+                row.symbol,
+                row.calendar,
+                None if row.first_seen is None else row.first_seen.replace(tzinfo=UTC),
+                row.last_seen.replace(tzinfo=UTC),
+            )
+            for row in rows
+        ]
 
     def bars(self, symbol: str, start: datetime, end: datetime) -> Segment:
         """Return the priced bars that lie between `start` and `end`: starts in epoch seconds, and closes."""
@@ -118,21 +143,40 @@ class Store:
         found = []
         for day in _days(start, end):
             key = (symbol, day, start, end)
-            scores = {
-                row.forecast_time: Score(*row[3:]) for row in self._session.execute(self._select_scores, key)
-            }
+            rows = self._session.execute(self._select_outcomes, key)
+            outcomes = {row.forecast_time: _outcome(row) for row in rows}
             found += [
                 Past(
                     row.forecast_time.replace(tzinfo=UTC),
                     row.drift,
                     row.volatility,
                     row.seconds_per_year,
-                    scores.get(row.forecast_time),
+                    outcomes.get(row.forecast_time),
                 )
                 for row in self._session.execute(self._select_past, key)
                 if row.status == "ok"
             ]
         return found
+
+    def unchanged(self, symbol: str, outcomes: Sequence[Outcome]) -> set[datetime]:
+        """Return the forecast times of the outcomes whose actual price is still that of the stored bars."""
+        age = timedelta(seconds=MAX_AGE_SECONDS)
+        spans = [(outcome.target_time - age, outcome.target_time) for outcome in outcomes]
+        results = execute_concurrent_with_args(
+            self._session,
+            self._select_end,
+            [(symbol, _days(start, end), start, end) for start, end in spans],
+            concurrency=CONCURRENT_READS,
+            raise_on_first_error=True,
+        )
+        unchanged = set()
+        for outcome, (_, rows) in zip(outcomes, results, strict=True):
+            priced = [
+                (row.window_start, row.close) for row in rows if row.close is not None and row.close > 0
+            ]
+            if not priced or max(priced)[1] == outcome.actual:
+                unchanged.add(outcome.forecast_time)
+        return unchanged
 
     def targets(self, symbol: str, at: datetime) -> list[Target]:
         """Return the target times of the forecast made at `at`, ascending."""
@@ -149,7 +193,9 @@ class Store:
             for row in self._session.execute(self._select_targets, (symbol, at.date(), at))
         ]
 
-    def write_forecast(self, symbol: str, at: datetime, plan: Plan, forecast: Forecast) -> None:
+    def write_forecast(
+        self, symbol: str, at: datetime, plan: Plan, forecast: Forecast, *, caught_up: bool = False
+    ) -> None:
         """Write a forecast; its parameters come last, so that their row says that all is there."""
         self.write_targets(
             symbol,
@@ -191,13 +237,13 @@ class Store:
             forecast.es_95,
             forecast.var_99,
             forecast.es_99,
+            caught_up,
         )
         self._write(self._insert_parameters, symbol, at, [parameters])
 
-    def write_refusal(self, symbol: str, at: datetime, refusal: Refusal) -> None:
+    def write_refusal(self, symbol: str, at: datetime, refusal: Refusal, *, caught_up: bool = False) -> None:
         """Write why there is no forecast."""
-        unset = (UNSET_VALUE,) * (len(_PARAMETERS.split(", ")) - 5)
-        self._write(self._insert_parameters, symbol, at, [(refusal.status, refusal.reason, *unset)])
+        self._write(self._insert_refusal, symbol, at, [(refusal.status, refusal.reason, caught_up)])
 
     def write_targets(self, symbol: str, at: datetime, targets: Iterable[Target]) -> None:
         """Write whole rows, so that none outlives its neighbours when the retention ends."""
@@ -219,9 +265,10 @@ class Store:
             ),
         )
 
-    def write_score(self, symbol: str, at: datetime, score: Score) -> None:
-        """Write how the forecast made at `at` fared."""
-        self._write(self._insert_score, symbol, at, [score])
+    def write_outcome(self, symbol: str, outcome: Outcome) -> None:
+        """Write what came of a forecast."""
+        row = (outcome.target_time, outcome.spot, outcome.actual, *outcome.score)
+        self._write(self._insert_outcome, symbol, outcome.forecast_time, [row])
 
     def _write(
         self, statement: PreparedStatement, symbol: str, at: datetime, rows: Iterable[tuple[Any, ...]]
@@ -233,6 +280,19 @@ class Store:
             concurrency=CONCURRENT_WRITES,
             raise_on_first_error=True,
         )
+
+
+def _outcome(row: Any) -> Outcome | None:
+    """Return a row's outcome; None where an older version wrote it, with fewer columns."""
+    if row.target_time is None:
+        return None
+    return Outcome(
+        row.forecast_time.replace(tzinfo=UTC),
+        row.target_time.replace(tzinfo=UTC),
+        row.spot,
+        row.actual,
+        Score(*(getattr(row, name) for name in Score._fields)),
+    )
 
 
 def model_of(past: Past, spot: float) -> Model:

@@ -14,8 +14,14 @@ from ops.errors import MarketError
 ENV_FILE = ROOT / ".env"
 TOKEN = "FINNHUB_API_TOKEN"  # noqa: S105
 PORTS = ("kafka_port", "cassandra_port", "presto_port", "superset_port", "streamlit_port", "spark_ui_port")
-# Only the stack itself uses these: where the usual one is taken and none was asked for, any free one does.
-INTERNAL_PORTS = ("kafka_controller_port", "cassandra_storage_port", "cassandra_jmx_port", "feed_port")
+# No user opens these: where the usual one is taken and none was asked for, any free one does.
+INTERNAL_PORTS = (
+    "kafka_controller_port",
+    "cassandra_storage_port",
+    "cassandra_jmx_port",
+    "feed_port",
+    "gbm_analysis_metrics_port",
+)
 
 
 class OpsSettings(KafkaSettings, CassandraSettings, FeedSettings):
@@ -32,6 +38,7 @@ class OpsSettings(KafkaSettings, CassandraSettings, FeedSettings):
     superset_port: int = Field(default=8088, ge=1, le=65535)
     streamlit_port: int = Field(default=8501, ge=1, le=65535)
     spark_ui_port: int = Field(default=4040, ge=1, le=65535)
+    gbm_analysis_metrics_port: int = Field(default=9103, ge=1, le=65535)
     superset_home: Path | None = None
     kafka_admin_password: SecretStr = SecretStr("")
     cassandra_admin_password: SecretStr = SecretStr("")

@@ -44,7 +44,11 @@ def test_the_ends_of_an_interval_belong_to_it(actual: float, inside: bool) -> No
     assert score(model, 3600, Quantiles(98.0, 99.5, 100.0, 100.5, 102.0), actual).inside_90 == inside
 
 
-KNOWN = [Symbol("OLD", "XNYS", NOW - timedelta(days=8)), Symbol("A", "24/7", NOW), Symbol("B", "XNYS", NOW)]
+KNOWN = [
+    Symbol("OLD", "XNYS", None, NOW - timedelta(days=8)),
+    Symbol("A", "24/7", None, NOW),
+    Symbol("B", "XNYS", None, NOW),
+]
 
 
 def test_without_names_the_symbols_of_the_last_days_are_chosen() -> None:

@@ -48,6 +48,7 @@ SERVICES = (
         ("{python}", "-m", "gbm_analysis", "--every-hour"),
         probes.heartbeat("gbm-analysis"),
         ("cassandra",),
+        port="gbm_analysis_metrics_port",
         scheduled=True,
     ),
     Service("superset", ("superset/entrypoint.sh",), probes.superset, port="superset_port"),
