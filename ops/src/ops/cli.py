@@ -170,6 +170,13 @@ def test(arguments: argparse.Namespace) -> int:
     return runner.run(arguments.kind, arguments.pytest)
 
 
+def bench(arguments: argparse.Namespace) -> int:
+    from ops.install.dependencies import ensure_java
+
+    overrides = {"JAVA_HOME": str(ensure_java(say_beside))}
+    run_module("benchmarks", [*arguments.name, *(["--compare"] if arguments.compare else [])], overrides)
+
+
 def systemd(arguments: argparse.Namespace) -> int:
     from ops.install import systemd
 
@@ -276,6 +283,9 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--pytest", nargs=argparse.REMAINDER, default=[], metavar="ARG", help="the rest goes to pytest"
     )
+    one = add(bench, "measure speed beside peers and keep the results (see benchmarks/README.md)")
+    one.add_argument("name", nargs="*", metavar="NAME", help="stream, collector, gbm, dashboard, page")
+    one.add_argument("--compare", action="store_true", help="name what got worse than the kept results")
     return root
 
 

@@ -1,0 +1,1 @@
+"""Benchmarks beside peers: what is measured, how, and on which machine."""
