@@ -1,8 +1,9 @@
 # shellcheck shell=bash
-# What the entrypoints of the Java servers share; sourced, never run.
+# What the entrypoints share; sourced, never run.
 
 set -euo pipefail
 umask 077
+PROJECT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 fail() {
     echo "$1" >&2
@@ -14,6 +15,17 @@ require() {
     local name
     for name; do
         [[ -n ${!name:-} ]] || fail "The setting $name was missing."
+    done
+}
+
+# Give each named setting that is unset or empty its default, which .env.example shows.
+use_defaults() {
+    local name line
+    for name; do
+        [[ -z ${!name:-} ]] || continue
+        line=$(grep -m 1 "^#$name=" "$PROJECT/.env.example") ||
+            fail "The setting $name had no line in $PROJECT/.env.example."
+        printf -v "$name" %s "${line#*=}"
     done
 }
 

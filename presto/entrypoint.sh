@@ -8,7 +8,7 @@ load_secrets CASSANDRA_PRESTO_PASSWORD
 java=$(find_java)
 jars=$MARKET_JARS/presto
 
-: "${PRESTO_PORT:=8080}" "${PRESTO_LISTEN:=127.0.0.1}" "${CASSANDRA_HOST:=127.0.0.1}" "${CASSANDRA_PORT:=9042}"
+use_defaults PRESTO_PORT PRESTO_LISTEN CASSANDRA_HOST CASSANDRA_PORT
 PRESTO_PLUGINS=$jars/plugin
 run=$MARKET_HOME/run/presto
 mkdir -p "$run/etc/catalog"

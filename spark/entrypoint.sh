@@ -6,7 +6,7 @@ source "$component/../common/server.sh"
 require MARKET_HOME MARKET_PYTHON
 load_secrets SPARK_SECRET_KEY
 java=$(find_java)
-: "${SPARK_MASTER_HOST:=spark-master}" "${SPARK_WORKER_CORES:=4}" "${SPARK_WORKER_MEMORY:=1536m}"
+use_defaults SPARK_MASTER_HOST SPARK_WORKER_CORES SPARK_WORKER_MEMORY
 SPARK_HOME=$("$MARKET_PYTHON" -c 'import pyspark; print(pyspark.__path__[0])')
 core=("$SPARK_HOME"/jars/spark-core_*.jar)
 SPARK_SCALA_VERSION=$(sed 's/.*spark-core_\([0-9.]*\)-.*/\1/' <<<"${core[0]}")

@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
-# Serve the pages until told to stop. Settings: MARKET_HOME, MARKET_PYTHON, STREAMLIT_PORT, STREAMLIT_LISTEN.
-set -euo pipefail
-
+# Serve the pages until told to stop.
 component=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-: "${MARKET_HOME:?MARKET_HOME was not set: it names the folder that holds all state.}"
-: "${MARKET_PYTHON:?MARKET_PYTHON was not set: it names the Python that has the packages of the lock.}"
-export MARKET_HOME
+source "$component/../common/server.sh"
+
+require MARKET_HOME MARKET_PYTHON
+use_defaults STREAMLIT_PORT STREAMLIT_LISTEN
 
 cd "$component" # .streamlit/config.toml holds what does not depend on the place
 exec "$MARKET_PYTHON" -m streamlit run src/streamlit_pages/app.py \
-    --server.address "${STREAMLIT_LISTEN:-127.0.0.1}" --server.port "${STREAMLIT_PORT:-8501}"
+    --server.address "$STREAMLIT_LISTEN" --server.port "$STREAMLIT_PORT"

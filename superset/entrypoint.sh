@@ -8,8 +8,8 @@ load_secrets SUPERSET_ADMIN_PASSWORD SUPERSET_VIEWER_PASSWORD SUPERSET_SECRET_KE
 gunicorn=$MARKET_SUPERSET_ENV/bin/gunicorn
 [[ -x $gunicorn ]] || fail "Superset was not found in $MARKET_SUPERSET_ENV: install superset/requirements.lock.txt there."
 
-: "${SUPERSET_PORT:=8088}" "${SUPERSET_LISTEN:=127.0.0.1}" "${PRESTO_HOST:=127.0.0.1}" "${PRESTO_PORT:=8080}"
-: "${SUPERSET_HOME:=$MARKET_HOME/data/superset}"
+use_defaults SUPERSET_PORT SUPERSET_LISTEN SUPERSET_HOME PRESTO_HOST PRESTO_PORT
+[[ -n $SUPERSET_HOME ]] || SUPERSET_HOME=$MARKET_HOME/data/superset
 export SUPERSET_ADMIN_PASSWORD SUPERSET_VIEWER_PASSWORD SUPERSET_SECRET_KEY SUPERSET_HOME SUPERSET_PORT SUPERSET_LISTEN
 export PRESTO_HOST PRESTO_PORT SUPERSET_CONFIG_PATH=$component/superset_config.py PYTHONPATH=$component/src TZ=UTC SCARF_ANALYTICS=false
 # Threads share two arenas, and freed memory goes back to the system.

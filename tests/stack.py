@@ -19,20 +19,8 @@ from pydantic import SecretStr
 from common.cassandra import connect
 from common.settings import ROOT, CassandraSettings
 from ops.lifecycle.preflight import is_free
+from ops.ports import port_settings_class
 
-PORTS = (
-    "KAFKA_PORT",
-    "KAFKA_CONTROLLER_PORT",
-    "CASSANDRA_PORT",
-    "CASSANDRA_STORAGE_PORT",
-    "CASSANDRA_JMX_PORT",
-    "PRESTO_PORT",
-    "SUPERSET_PORT",
-    "STREAMLIT_PORT",
-    "SPARK_UI_PORT",
-    "FEED_PORT",
-    "GBM_ANALYSIS_METRICS_PORT",
-)
 RECORDINGS = ROOT.parent / "shared" / "data"
 COMMAND_SECONDS = 900
 
@@ -59,7 +47,8 @@ class Stack:
 
     def __init__(self, home: Path, **settings: str) -> None:
         self.home = home
-        ports = dict(zip(PORTS, map(str, free_ports(len(PORTS))), strict=True))
+        names = port_settings_class()().by_variable()
+        ports = dict(zip(names, map(str, free_ports(len(names))), strict=True))
         self.settings = {"MARKET_HOME": str(home), "FINNHUB_API_TOKEN": "", **ports, **settings}
         self.feed: str | None = None
 

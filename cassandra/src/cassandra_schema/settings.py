@@ -2,7 +2,7 @@
 
 from pydantic import Field, SecretStr
 
-from common.settings import CassandraSettings
+from common.settings import CassandraSettings, MovablePort
 
 LONGEST_TTL_DAYS = 7300  # Cassandra takes no more than 20 years
 
@@ -10,6 +10,7 @@ LONGEST_TTL_DAYS = 7300  # Cassandra takes no more than 20 years
 class CassandraSchemaSettings(CassandraSettings):
     """A time to live of 0 days keeps rows for ever."""
 
+    cassandra_storage_port: MovablePort = 7000
     cassandra_replication: int = Field(default=1, ge=1)
     cassandra_trades_ttl_days: int = Field(default=30, ge=0, le=LONGEST_TTL_DAYS)
     cassandra_bars_ttl_days: int = Field(default=365, ge=0, le=LONGEST_TTL_DAYS)

@@ -1,8 +1,9 @@
 """Settings that every service shares, read from the environment, `.env` and the generated secrets."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -10,6 +11,22 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 ROOT = Path(__file__).resolve().parents[3]
 
 Feed = Literal["live", "demo", "none"]
+
+
+@dataclass(frozen=True)
+class LocalOnly:
+    """Marks a setting that no container is given: there it always has its default."""
+
+
+@dataclass(frozen=True)
+class ListeningPort(LocalOnly):
+    """Marks a port of this machine; a movable one is used by the stack only, so that any free one does."""
+
+    movable: bool = False
+
+
+Port = Annotated[int, Field(ge=1, le=65535), ListeningPort()]
+MovablePort = Annotated[int, Field(ge=1, le=65535), ListeningPort(movable=True)]
 
 
 class SettingsError(Exception):
@@ -52,7 +69,7 @@ class KafkaSettings(Settings):
     """Where Kafka is, and what the topics are called."""
 
     kafka_server: str = "127.0.0.1"
-    kafka_port: int = Field(default=9092, ge=1, le=65535)
+    kafka_port: Port = 9092
     kafka_topic_name: str = Field(default="market", pattern=r"^[A-Za-z0-9._-]{1,200}$")
 
     @property
@@ -77,7 +94,7 @@ class FeedSettings(Settings):
     finnhub_api_token: SecretStr | None = None
     market_feed: Feed | None = None
     feed_host: str = "127.0.0.1"
-    feed_port: int = Field(default=8765, ge=1, le=65535)
+    feed_port: MovablePort = 8765
 
     @property
     def feed(self) -> Feed:
@@ -89,7 +106,7 @@ class CassandraSettings(Settings):
     """Where Cassandra is."""
 
     cassandra_host: str = "127.0.0.1"
-    cassandra_port: int = Field(default=9042, ge=1, le=65535)
+    cassandra_port: Port = 9042
 
 
 class MetricsSettings(Settings):
@@ -104,7 +121,11 @@ __all__ = [
     "Feed",
     "FeedSettings",
     "KafkaSettings",
+    "ListeningPort",
+    "LocalOnly",
     "MetricsSettings",
+    "MovablePort",
+    "Port",
     "SecretStr",
     "Settings",
     "SettingsError",

@@ -3,7 +3,7 @@
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from common.settings import CassandraSettings, MetricsSettings
+from common.settings import CassandraSettings, MetricsSettings, MovablePort
 from common.spark import SparkSettings
 
 MAX_STEPS = 1000
@@ -18,7 +18,7 @@ class GbmSettings(SparkSettings, CassandraSettings, MetricsSettings):
     gbm_horizon_seconds: int = Field(default=3600, ge=1, le=604_800)
     gbm_step_seconds: int = Field(default=60, ge=1)
     gbm_paths: int = Field(default=20_000, ge=1000, le=10_000_000)
-    gbm_analysis_metrics_port: int = Field(default=9103, ge=1, le=65535)
+    gbm_analysis_metrics_port: MovablePort = 9103
 
     @field_validator("gbm_step_seconds")
     @classmethod

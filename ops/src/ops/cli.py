@@ -35,7 +35,7 @@ def up(arguments: argparse.Namespace) -> int:
     settings = OpsSettings.load()
     feed = stack.up(settings, arguments.feed, arguments.keep, say)
     say("\nFrom your browser:")
-    for name, url in urls(settings).items():
+    for name, url in urls().items():
         say(f"  {name:<11}{url}")
     secrets = settings.market_home / "secrets.env"
     say(

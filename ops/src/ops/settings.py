@@ -3,51 +3,40 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from dotenv.parser import parse_stream
 from pydantic import Field, SecretStr
 
-from common.settings import ROOT, CassandraSettings, FeedSettings, KafkaSettings
+from common.settings import (
+    ROOT,
+    CassandraSettings,
+    FeedSettings,
+    KafkaSettings,
+    LocalOnly,
+    MovablePort,
+    Port,
+)
 from ops.errors import MarketError
 
 ENV_FILE = ROOT / ".env"
 TOKEN = "FINNHUB_API_TOKEN"  # noqa: S105
-PORTS = ("kafka_port", "cassandra_port", "presto_port", "superset_port", "streamlit_port", "spark_ui_port")
-# No user opens these: where the usual one is taken and none was asked for, any free one does.
-INTERNAL_PORTS = (
-    "kafka_controller_port",
-    "cassandra_storage_port",
-    "cassandra_jmx_port",
-    "feed_port",
-    "gbm_analysis_metrics_port",
-)
 
 
 class OpsSettings(KafkaSettings, CassandraSettings, FeedSettings):
-    """Where everything listens, what is fed, and how much is kept in the logs."""
+    """Who starts what, how much is kept in the logs, and the settings of servers that have no class."""
 
     market_scheduler: Literal["internal", "systemd"] = "internal"
     market_log_megabytes: int = Field(default=20, ge=1)
     market_log_files: int = Field(default=3, ge=0)
-    kafka_controller_port: int = Field(default=9093, ge=1, le=65535)
-    cassandra_storage_port: int = Field(default=7000, ge=1, le=65535)
-    cassandra_jmx_port: int = Field(default=7199, ge=1, le=65535)
+    cassandra_jmx_port: MovablePort = 7199
     presto_host: str = "127.0.0.1"
-    presto_port: int = Field(default=8080, ge=1, le=65535)
-    superset_port: int = Field(default=8088, ge=1, le=65535)
-    streamlit_port: int = Field(default=8501, ge=1, le=65535)
-    spark_ui_port: int = Field(default=4040, ge=1, le=65535)
-    gbm_analysis_metrics_port: int = Field(default=9103, ge=1, le=65535)
-    superset_home: Path | None = None
+    presto_port: Port = 8080
+    superset_port: Port = 8088
+    superset_home: Annotated[Path | None, LocalOnly()] = None
     kafka_admin_password: SecretStr = SecretStr("")
     cassandra_admin_password: SecretStr = SecretStr("")
     cassandra_ops_password: SecretStr = SecretStr("")
-
-    @property
-    def ports(self) -> dict[str, int]:
-        """Return every port the stack listens on, by its variable."""
-        return {name.upper(): getattr(self, name) for name in (*PORTS, *INTERNAL_PORTS)}
 
 
 def read_env_file(path: Path) -> dict[str, str]:

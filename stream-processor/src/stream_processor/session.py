@@ -11,9 +11,9 @@ from stream_processor.settings import StreamProcessorSettings
 
 def start_session(settings: StreamProcessorSettings) -> SparkSession:
     """Start Spark; no password is among its launch arguments, which every user of the machine can read."""
-    jars = sorted(str(jar) for jar in (settings.market_jars / "spark").glob("*.jar"))
+    jars = sorted(str(jar) for jar in (settings.market_jars / "stream-processor").glob("*.jar"))
     if not jars:
-        raise FileNotFoundError(f"There are no Spark jars in {settings.market_jars / 'spark'}.")
+        raise FileNotFoundError(f"There are no Spark jars in {settings.market_jars / 'stream-processor'}.")
     shared = SparkConf(loadDefaults=False).setAll(list(configure(settings, "stream-processor").items()))
     spark = (
         SparkSession.builder.config(conf=shared)

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from pydantic import Field, SecretStr
 
-from common.settings import CassandraSettings, KafkaSettings
+from common.settings import CassandraSettings, KafkaSettings, Port
 from common.spark import SparkSettings
 
 
@@ -17,7 +17,7 @@ class StreamProcessorSettings(SparkSettings, KafkaSettings, CassandraSettings):
     cassandra_username: ClassVar[str] = "stream_processor"
     cassandra_stream_processor_password: SecretStr
     spark_driver_memory: str = Field(default="768m", pattern=r"^\d+[kmg]$")
-    spark_ui_port: int = Field(default=4040, ge=1, le=65535)
+    spark_ui_port: Port = 4040
     market_jars: Path
     spark_checkpoints: Path | None = None
     spark_max_messages_per_batch: int = Field(default=20_000, ge=1)

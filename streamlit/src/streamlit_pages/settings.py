@@ -1,12 +1,12 @@
 """Settings of the Streamlit pages."""
 
-from pydantic import Field, SecretStr
+from pydantic import SecretStr
 
-from common.settings import CassandraSettings
+from common.settings import CassandraSettings, Port
 
 
 class StreamlitSettings(CassandraSettings):
     """Where the pages read, and where they are served."""
 
     cassandra_streamlit_password: SecretStr
-    streamlit_port: int = Field(default=8501, ge=1, le=65535)
+    streamlit_port: Port = 8501

@@ -14,7 +14,7 @@ from ops.lifecycle.preflight import (
     is_free,
     port_conflicts,
 )
-from ops.settings import INTERNAL_PORTS, OpsSettings
+from ops.ports import load_ports
 
 
 @pytest.fixture
@@ -50,15 +50,32 @@ def test_one_port_for_two_services_is_named() -> None:
 def test_an_internal_port_moves_when_taken_and_stays_when_asked_for(
     taken: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in INTERNAL_PORTS:
-        monkeypatch.delenv(name.upper(), raising=False)
-    settings = OpsSettings.model_construct(
-        **{**OpsSettings().model_dump(), "feed_port": taken}, _fields_set=set()
-    )
+    for name in load_ports().by_variable():
+        monkeypatch.delenv(name, raising=False)
+    usual = load_ports()
+    settings = type(usual).model_construct(**{**usual.model_dump(), "feed_port": taken}, _fields_set=set())
     moved = choose_ports(settings)
     assert is_free(moved["FEED_PORT"])
-    asked = OpsSettings(feed_port=taken)
-    assert "FEED_PORT" not in choose_ports(asked)
+    monkeypatch.setenv("FEED_PORT", str(taken))
+    assert "FEED_PORT" not in choose_ports(load_ports())
+
+
+def test_the_ports_are_those_of_every_component_and_only_internal_ones_move(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in load_ports().by_variable():
+        monkeypatch.delenv(name, raising=False)
+    ports = load_ports()
+    assert {
+        "KAFKA_PORT": 9092,
+        "CASSANDRA_PORT": 9042,
+        "PRESTO_PORT": 8080,
+        "SUPERSET_PORT": 8088,
+        "STREAMLIT_PORT": 8501,
+        "SPARK_UI_PORT": 4040,
+    }.items() <= ports.by_variable().items()
+    assert {"KAFKA_CONTROLLER_PORT", "CASSANDRA_STORAGE_PORT", "FEED_PORT"} <= ports.movable().keys()
+    assert "KAFKA_PORT" not in ports.movable()
 
 
 @pytest.mark.parametrize(

@@ -1,40 +1,30 @@
-"""`.env.example` names every setting, and nothing else."""
+"""`.env.example` names every setting with its default, and nothing else."""
 
-import importlib
 import re
-from collections.abc import Iterator
 from enum import Enum
 from typing import Any
 
 import pytest
+import yaml
 from pydantic_core import PydanticUndefined
 
 from common.settings import ROOT, Settings
 from ops.install.secrets import NAMES as GENERATED
+from ops.ports import settings_classes
 from ops.settings import read_env_file
 
 LINE = re.compile(r"^#?([A-Z][A-Z0-9_]*)=(.*)$")
 DEFAULTED = re.compile(r"\$\{([A-Z_]+):[-=]([^}]*)\}")
+USED_BY_A_SCRIPT = re.compile(r"^use_defaults (.+)$", re.MULTILINE)
 USUAL = {"XDG_CACHE_HOME", "SSL_CERT_FILE", "SSL_CERT_DIR"}  # not of this project
 SET_BY_MARKET = {"MARKET_JARS", "MARKET_PYTHON", "MARKET_SUPERSET_ENV", "JAVA_HOME"}
 COMPOSE = ROOT / "docker-compose.yml"
+SCRIPTS = (*ROOT.glob("*/entrypoint.sh"), ROOT / "common" / "server.sh", ROOT / "market")
 
 
 def listed() -> dict[str, str]:
     lines = (ROOT / ".env.example").read_text().splitlines()
     return {found[1]: found[2] for line in lines if (found := LINE.match(line))}
-
-
-def descendants(base: type[Settings]) -> Iterator[type[Settings]]:
-    for child in base.__subclasses__():
-        yield child
-        yield from descendants(child)
-
-
-def settings_classes() -> set[type[Settings]]:
-    for file in sorted(ROOT.glob("*/src/*/settings.py")):
-        importlib.import_module(f"{file.parent.name}.settings")
-    return set(descendants(Settings))
 
 
 def fields() -> dict[str, Any]:
@@ -46,10 +36,31 @@ def fields() -> dict[str, Any]:
     }
 
 
-def entrypoint_variables() -> dict[str, str]:
-    scripts = [*ROOT.glob("*/entrypoint.sh"), ROOT / "common" / "server.sh", ROOT / "market", COMPOSE]
-    found = {name: value for script in scripts for name, value in DEFAULTED.findall(script.read_text())}
+def script_settings() -> set[str]:
+    return {
+        name
+        for path in SCRIPTS
+        for names in USED_BY_A_SCRIPT.findall(path.read_text())
+        for name in names.split()
+    }
+
+
+def written_defaults() -> dict[str, str]:
+    """Return what stands after `:-` for settings of the scripts and of compose itself."""
+    found = {
+        name: value for path in (*SCRIPTS, COMPOSE) for name, value in DEFAULTED.findall(path.read_text())
+    }
     return {name: value for name, value in found.items() if name not in USUAL}
+
+
+def passed_by_compose() -> set[str]:
+    services = yaml.safe_load(COMPOSE.read_text())["services"].values()
+    return {
+        name
+        for service in services
+        for name, value in service.get("environment", {}).items()
+        if value is None
+    }
 
 
 def written(default: Any) -> str:
@@ -62,13 +73,15 @@ def written(default: Any) -> str:
     return str(default.value if isinstance(default, Enum) else default)
 
 
-def test_every_settings_class_of_every_room_was_found() -> None:
-    components = {settings.__module__.partition(".")[0] for settings in settings_classes()}
-    assert {"collector", "feed", "gbm_analysis", "ops", "stream_processor", "streamlit_pages"} <= components
+@pytest.mark.parametrize("path", sorted(ROOT.glob("*/src/*/settings.py")), ids=lambda path: path.parent.name)
+def test_every_module_of_settings_has_a_class_that_is_found(path: Any) -> None:
+    found = {settings.__module__ for settings in settings_classes()}
+    assert f"{path.parent.name}.settings" in found
 
 
 def test_it_lists_every_setting_and_no_other() -> None:
-    assert set(listed()) == set(fields()) | set(entrypoint_variables())
+    named = set(fields()) | script_settings() | set(written_defaults()) | passed_by_compose()
+    assert set(listed()) == named
 
 
 def test_it_shows_the_defaults() -> None:
@@ -78,14 +91,20 @@ def test_it_shows_the_defaults() -> None:
     }
 
 
-def test_entrypoints_have_the_same_defaults() -> None:
+def test_what_the_scripts_and_compose_use_themselves_has_the_same_default() -> None:
     shown = listed()
     differing = {
         name: (value, shown[name])
-        for name, value in entrypoint_variables().items()
+        for name, value in written_defaults().items()
         if value and "$" not in value and "~" not in value and value != shown[name]
     }
     assert differing == {}
+
+
+def test_no_readme_repeats_a_default() -> None:
+    assert [
+        path for path in ROOT.glob("*/README.md") if re.search(r"^\|.*\| default \|", path.read_text(), re.M)
+    ] == []
 
 
 def test_nothing_in_it_is_set_until_a_user_does() -> None:
@@ -95,3 +114,7 @@ def test_nothing_in_it_is_set_until_a_user_does() -> None:
 @pytest.mark.parametrize("name", GENERATED)
 def test_passwords_are_not_settings_of_a_user(name: str) -> None:
     assert name not in listed()
+
+
+def test_settings_classes_are_found_in_every_component() -> None:
+    assert all(issubclass(settings, Settings) for settings in settings_classes())

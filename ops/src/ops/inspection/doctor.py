@@ -17,6 +17,7 @@ from ops.lifecycle.preflight import existing_parent, holder, is_free
 from ops.lifecycle.services import supervised_services
 from ops.lifecycle.stack import used_feeds
 from ops.lifecycle.supervision import Supervisor
+from ops.ports import load_ports
 from ops.settings import OpsSettings, cache_folder
 
 NEEDED_MEMORY_GB = 5.0
@@ -117,7 +118,7 @@ def stack(settings: OpsSettings) -> Iterator[Finding]:
             )
             return
         yield Finding(True, "the stack was not running")
-        for name, port in settings.ports.items():
+        for name, port in load_ports().by_variable().items():
             free = is_free(port)
             yield Finding(
                 free,

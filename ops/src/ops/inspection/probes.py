@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from common.heartbeat import MAX_AGE_SECONDS, read_heartbeat
 from common.settings import ROOT
+from ops.ports import load_ports
 from ops.settings import OpsSettings
 
 Probe = Callable[[OpsSettings, int], str | None]
@@ -89,25 +90,14 @@ def presto(settings: OpsSettings, pid: int) -> str | None:
     return None if tables else "Cassandra's tables were not there"
 
 
-def superset(settings: OpsSettings, pid: int) -> str | None:
-    """Ask Superset for its health."""
-    return ask(settings.superset_port, "/health")
+def http(port: str, path: str) -> Probe:
+    """Expect any good answer over HTTP at the port that a variable names."""
 
+    def probe(settings: OpsSettings, pid: int) -> str | None:
+        answer = fetch(f"http://{LOCALHOST}:{load_ports().by_variable()[port]}{path}")
+        return answer.removeprefix("!") if answer.startswith("!") else None
 
-def streamlit(settings: OpsSettings, pid: int) -> str | None:
-    """Ask Streamlit for its health."""
-    return ask(settings.streamlit_port, "/_stcore/health")
-
-
-def feed(settings: OpsSettings, pid: int) -> str | None:
-    """Ask the feed service for its health."""
-    return ask(settings.feed_port, "/health")
-
-
-def ask(port: int, path: str) -> str | None:
-    """Expect any good answer over HTTP."""
-    answer = fetch(f"http://{LOCALHOST}:{port}{path}")
-    return answer.removeprefix("!") if answer.startswith("!") else None
+    return probe
 
 
 def fetch(url: str) -> str:

@@ -13,6 +13,7 @@ from ops.inspection.probes import LOCALHOST
 from ops.lifecycle.services import SERVICES, Service
 from ops.lifecycle.stack import read_state
 from ops.lifecycle.supervision import Process, Supervisor
+from ops.ports import load_ports
 from ops.settings import OpsSettings
 
 State = Literal["MISSING", "STARTING", "READY", "UNHEALTHY", "EXITED"]
@@ -74,7 +75,7 @@ def service_status(
     settings: OpsSettings, service: Service, process: Process | None, ready_pids: Mapping[str, int]
 ) -> ServiceStatus:
     """Probe one service."""
-    port = getattr(settings, service.port) if service.port else None
+    port = load_ports().by_variable()[service.port] if service.port else None
     if process is None and service.scheduled:
         process = unsupervised(settings, service.name)
     if process is None or process.pid == 0:
@@ -158,13 +159,13 @@ def pipeline(settings: OpsSettings, services: Mapping[str, ServiceStatus]) -> di
     }
 
 
-def urls(settings: OpsSettings) -> dict[str, str]:
+def urls() -> dict[str, str]:
     """Return where a browser finds the pages."""
+    ports = load_ports().by_variable()
     return {
-        "superset": f"http://{LOCALHOST}:{settings.superset_port}",
-        "streamlit": f"http://{LOCALHOST}:{settings.streamlit_port}",
-        "presto": f"http://{LOCALHOST}:{settings.presto_port}",
-        "spark": f"http://{LOCALHOST}:{settings.spark_ui_port}",
+        service.page: f"http://{LOCALHOST}:{ports[service.port]}"
+        for service in SERVICES
+        if service.page and service.port
     }
 
 
@@ -187,7 +188,7 @@ def status(settings: OpsSettings) -> dict[str, Any]:
     return {
         "services": services,
         "pipeline": pipeline(settings, services),
-        "urls": urls(settings),
+        "urls": urls(),
     }
 
 

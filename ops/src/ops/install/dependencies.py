@@ -21,7 +21,6 @@ from ops.install.bootstrap import building, check_space, ensure_uv, install, is_
 JAVA_VERSION = 17
 JVM_FOLDER = Path("/usr/lib/jvm")
 CHROMIUM = Path("/usr/bin/chromium")
-JAR_COMPONENTS = {"kafka": "kafka", "cassandra": "cassandra", "presto": "presto", "spark": "stream-processor"}
 SUPERSET_REQUIREMENTS = ROOT / "superset" / "requirements.lock.txt"
 Report = Callable[[str], None]
 
@@ -161,12 +160,10 @@ def digest(*paths: Path) -> str:
 
 
 def jar_folders(cache: Path) -> dict[str, Path]:
-    """Return where the jars of each server are kept, named by what pins them."""
+    """Return where the jars of each component that has a pom.xml are kept, named by what pins them."""
     return {
-        name: cache
-        / "jars"
-        / f"{component}-{digest(ROOT / component / 'pom.xml', ROOT / component / 'jars.sha256')}"
-        for name, component in JAR_COMPONENTS.items()
+        pom.parent.name: cache / "jars" / f"{pom.parent.name}-{digest(pom, pom.with_name('jars.sha256'))}"
+        for pom in sorted(ROOT.glob("*/pom.xml"))
     }
 
 
@@ -183,7 +180,7 @@ def fetch_jars(component: str, folder: Path, java_home: Path, maven: Path) -> No
     }
     log = folder.with_suffix(".log")
     with log.open("w") as said:
-        command = [ROOT / component / "fetch.sh", draft]
+        command = [str(ROOT / "common" / "fetch-jars.sh"), component, str(draft)]
         status = subprocess.run(command, env=environ, stdout=said, stderr=said, check=False).returncode
     if status != 0:
         told = tail(log, 1) or [f"The jars of {component} could not be fetched (see above)."]
@@ -193,9 +190,9 @@ def fetch_jars(component: str, folder: Path, java_home: Path, maven: Path) -> No
 
 
 def ensure_jars(cache: Path, java_home: Path, report: Report) -> Path:
-    """Return a folder that holds the jar folders of all servers under their names."""
+    """Return a folder that holds the jar folders of all components under their names."""
     folders = jar_folders(cache)
-    names = " ".join(folder.name for folder in folders.values())
+    names = " ".join(f"{name}={folder.name}" for name, folder in folders.items())
     joint = cache / "jars" / f"all-{hashlib.sha256(names.encode()).hexdigest()[:16]}"
     if joint.exists() and all(folder.exists() for folder in folders.values()):
         return joint
@@ -203,7 +200,7 @@ def ensure_jars(cache: Path, java_home: Path, report: Report) -> Path:
         for name, folder in folders.items():
             if not folder.exists():
                 report(f"Fetching the jars of {name} ...")
-                fetch_jars(JAR_COMPONENTS[name], folder, java_home, ensure_maven(report))
+                fetch_jars(name, folder, java_home, ensure_maven(report))
         joint.mkdir(exist_ok=True)
         for name, folder in folders.items():
             link = joint / name

@@ -6,24 +6,10 @@ import string
 import sys
 from pathlib import Path
 
+from ops.lifecycle.services import SERVICES
 from ops.settings import read_env_file
 
-NAMES = (
-    "KAFKA_ADMIN_PASSWORD",
-    "KAFKA_COLLECTOR_PASSWORD",
-    "KAFKA_STREAM_PROCESSOR_PASSWORD",
-    "KAFKA_STREAMLIT_PASSWORD",
-    "CASSANDRA_ADMIN_PASSWORD",
-    "CASSANDRA_STREAM_PROCESSOR_PASSWORD",
-    "CASSANDRA_GBM_ANALYSIS_PASSWORD",
-    "CASSANDRA_PRESTO_PASSWORD",
-    "CASSANDRA_STREAMLIT_PASSWORD",
-    "CASSANDRA_OPS_PASSWORD",
-    "SPARK_SECRET_KEY",
-    "SUPERSET_ADMIN_PASSWORD",
-    "SUPERSET_VIEWER_PASSWORD",
-    "SUPERSET_SECRET_KEY",
-)
+NAMES = tuple(name for service in SERVICES for name in service.passwords)
 LENGTH = 32
 ALPHABET = string.ascii_letters + string.digits
 

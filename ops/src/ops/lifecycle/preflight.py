@@ -13,7 +13,7 @@ import psutil
 
 from common.settings import Feed
 from ops.errors import MarketError
-from ops.settings import INTERNAL_PORTS, OpsSettings
+from ops.ports import PortSettings
 
 HOME_BYTES = 2 * 1024**3
 CHECK_SECONDS = 60
@@ -88,19 +88,15 @@ def check_ports(ports: Mapping[str, int]) -> None:
             )
 
 
-def choose_ports(settings: OpsSettings) -> dict[str, int]:
-    """Return the internal ports that must move because the usual one is taken, by their variables."""
+def choose_ports(ports: PortSettings) -> dict[str, int]:
+    """Return, by variable, other ports for the movable ones that are taken."""
     moved = {}
-    taken = set(settings.ports.values())
-    for name in INTERNAL_PORTS:
-        if name not in settings.model_fields_set and not is_free(getattr(settings, name)):
-            port = next(
-                port
-                for port in range(getattr(settings, name) + 1, 65536)
-                if port not in taken and is_free(port)
-            )
+    taken = set(ports.by_variable().values())
+    for name, usual in ports.movable().items():
+        if not is_free(usual):
+            port = next(port for port in range(usual + 1, 65536) if port not in taken and is_free(port))
             taken.add(port)
-            moved[name.upper()] = port
+            moved[name] = port
     return moved
 
 

@@ -6,41 +6,82 @@ from dataclasses import dataclass
 from ops.inspection import probes
 from ops.settings import OpsSettings
 
+# The slowest start makes Superset's tables: minutes on a busy machine, so that longer means a fault.
+READY_SECONDS = 600
+# What has not ended by then is killed, which costs a repair at the next start and loses nothing.
+STOP_SECONDS = 30
+# These write what they hold in memory first: Kafka its segments, Cassandra its tables, the stream its batch.
+FLUSH_SECONDS = 60
+
 
 @dataclass(frozen=True)
 class Service:
-    """One service; `command` is relative to the root, `{python}` stands for the environment's Python."""
+    """One service, named like the folder of its component.
+
+    `command` is relative to the root, and `{python}` stands for the environment's Python; `port` is the
+    variable of the port that a user or a monitoring system asks; `page` is what a user calls the web page
+    there; `passwords` are generated at the first start.
+    """
 
     name: str
     command: tuple[str, ...]
     probe: probes.Probe
     depends_on: tuple[str, ...] = ()
     port: str | None = None
+    page: str | None = None
+    passwords: tuple[str, ...] = ()
     scheduled: bool = False
-    ready_seconds: int = 600
-    stop_seconds: int = 30
+    ready_seconds: int = READY_SECONDS
+    stop_seconds: int = STOP_SECONDS
 
 
 SERVICES = (
-    Service("kafka", ("kafka/entrypoint.sh",), probes.kafka, port="kafka_port"),
     Service(
-        "cassandra", ("cassandra/entrypoint.sh",), probes.cassandra, port="cassandra_port", stop_seconds=60
+        "kafka",
+        ("kafka/entrypoint.sh",),
+        probes.kafka,
+        port="KAFKA_PORT",
+        passwords=("KAFKA_ADMIN_PASSWORD",),
+        stop_seconds=FLUSH_SECONDS,
     ),
-    Service("presto", ("presto/entrypoint.sh",), probes.presto, ("cassandra",), port="presto_port"),
+    Service(
+        "cassandra",
+        ("cassandra/entrypoint.sh",),
+        probes.cassandra,
+        port="CASSANDRA_PORT",
+        passwords=("CASSANDRA_ADMIN_PASSWORD", "CASSANDRA_OPS_PASSWORD"),
+        stop_seconds=FLUSH_SECONDS,
+    ),
+    Service(
+        "presto",
+        ("presto/entrypoint.sh",),
+        probes.presto,
+        ("cassandra",),
+        port="PRESTO_PORT",
+        page="presto",
+        passwords=("CASSANDRA_PRESTO_PASSWORD",),
+    ),
     Service(
         "stream-processor",
         ("{python}", "-m", "stream_processor"),
         probes.heartbeat("stream-processor"),
         ("kafka", "cassandra"),
-        port="spark_ui_port",
-        stop_seconds=60,
+        port="SPARK_UI_PORT",
+        page="spark",
+        passwords=(
+            "KAFKA_STREAM_PROCESSOR_PASSWORD",
+            "CASSANDRA_STREAM_PROCESSOR_PASSWORD",
+            "SPARK_SECRET_KEY",
+        ),
+        stop_seconds=FLUSH_SECONDS,
     ),
-    Service("feed", ("{python}", "-m", "feed"), probes.feed, port="feed_port"),
+    Service("feed", ("{python}", "-m", "feed"), probes.http("FEED_PORT", "/health"), port="FEED_PORT"),
     Service(
         "collector",
         ("{python}", "-m", "collector"),
         probes.heartbeat("collector"),
         ("kafka", "feed"),
+        passwords=("KAFKA_COLLECTOR_PASSWORD",),
         scheduled=True,
     ),
     Service(
@@ -48,11 +89,26 @@ SERVICES = (
         ("{python}", "-m", "gbm_analysis", "--every-hour"),
         probes.heartbeat("gbm-analysis"),
         ("cassandra",),
-        port="gbm_analysis_metrics_port",
+        port="GBM_ANALYSIS_METRICS_PORT",
+        passwords=("CASSANDRA_GBM_ANALYSIS_PASSWORD",),
         scheduled=True,
     ),
-    Service("superset", ("superset/entrypoint.sh",), probes.superset, port="superset_port"),
-    Service("streamlit", ("streamlit/entrypoint.sh",), probes.streamlit, port="streamlit_port"),
+    Service(
+        "superset",
+        ("superset/entrypoint.sh",),
+        probes.http("SUPERSET_PORT", "/health"),
+        port="SUPERSET_PORT",
+        page="superset",
+        passwords=("SUPERSET_ADMIN_PASSWORD", "SUPERSET_VIEWER_PASSWORD", "SUPERSET_SECRET_KEY"),
+    ),
+    Service(
+        "streamlit",
+        ("streamlit/entrypoint.sh",),
+        probes.http("STREAMLIT_PORT", "/_stcore/health"),
+        port="STREAMLIT_PORT",
+        page="streamlit",
+        passwords=("KAFKA_STREAMLIT_PASSWORD", "CASSANDRA_STREAMLIT_PASSWORD"),
+    ),
 )
 
 

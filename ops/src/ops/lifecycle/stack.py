@@ -22,6 +22,7 @@ from ops.install.secrets import ensure_secrets
 from ops.lifecycle import orphans, preflight
 from ops.lifecycle.services import SERVICES, Service, dependants, supervised_services, waits_for
 from ops.lifecycle.supervision import Supervisor, socket_file, stack_environment, start_supervisor
+from ops.ports import load_ports
 from ops.settings import OpsSettings, cache_folder
 
 POLL_SECONDS = 0.25
@@ -136,9 +137,9 @@ def begin(settings: OpsSettings, feed: Feed, keep: bool, report: Report) -> OpsS
     if remaining:
         report(f"Ending what remained: {orphans.describe(remaining)} ...")
         orphans.end(remaining)
-    os.environ.update({name: str(port) for name, port in preflight.choose_ports(settings).items()})
-    settings = OpsSettings.load()
-    preflight.check_ports(settings.ports)
+    os.environ.update({name: str(port) for name, port in preflight.choose_ports(load_ports()).items()})
+    ports = load_ports().by_variable()
+    preflight.check_ports(ports)
     installed = dependencies.ensure_all(cache_folder(), report)
     for folder in REMOVED:
         (home / folder).mkdir(exist_ok=True)
@@ -147,7 +148,7 @@ def begin(settings: OpsSettings, feed: Feed, keep: bool, report: Report) -> OpsS
     forget_run(home)
     settings = OpsSettings.load()
     start_supervisor(settings, supervised_services(settings), feed, installed)
-    write_state(home, {"feed": feed, "ports": settings.ports, "ready": {}})
+    write_state(home, {"feed": feed, "ports": ports, "ready": {}})
     return settings
 
 

@@ -20,6 +20,7 @@ from ops.errors import MarketError
 from ops.install.dependencies import Installed
 from ops.lifecycle.orphans import MARK
 from ops.lifecycle.services import Service
+from ops.ports import load_ports
 from ops.settings import TOKEN, OpsSettings
 
 ANSWER_SECONDS = 20.0
@@ -161,7 +162,7 @@ def stack_environment(
     """Return the environment of every service: the user's without the token, and where things are."""
     home = settings.market_home.absolute()
     passed = {name: value for name, value in environ.items() if name != TOKEN}
-    ports = {name: str(port) for name, port in settings.ports.items()}
+    ports = {name: str(port) for name, port in load_ports().by_variable().items()}
     return {
         **passed,
         **ports,

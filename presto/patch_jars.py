@@ -1,4 +1,4 @@
-"""Change two classes of Presto 0.287 in its jars, where no setting helps: `changes.py FOLDER`.
+"""Change two classes of Presto 0.287 in its jars, where no setting helps: `patch_jars.py FOLDER`.
 
 A date can be part of a partition key. The Cassandra connector looks up partitions by text, numbers and
 timestamps, but reads a whole table when a key column is a date. Two methods of one class stand in the way:

@@ -1,0 +1,129 @@
+"""`docker-compose.yml` and the Dockerfiles beside the table of services and the settings classes."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import SecretStr
+
+from common.settings import ROOT, LocalOnly, Settings
+from ops.install.secrets import NAMES as GENERATED
+from ops.lifecycle.services import SERVICES, Service
+from ops.ports import settings_classes
+from ops.settings import TOKEN, read_env_file
+
+IMAGE = "market/"
+SERVED_BY_COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+RUNTIME = read_env_file(ROOT / "ops" / "container" / "runtime.env")
+USED_BY_A_SCRIPT = re.compile(r"^use_defaults (.+)$", re.MULTILINE)
+PASSWORDS_OF_A_SCRIPT = re.compile(r"^load_secrets (.+)$", re.MULTILINE)
+DOCKERFILES = sorted(ROOT.glob("*/Dockerfile"))
+COMPONENTS = sorted(path.parent.name for path in DOCKERFILES)
+
+
+def component_classes(component: str) -> list[type[Settings]]:
+    packages = {path.parent.name for path in (ROOT / component).glob("src/*/settings.py")}
+    return [found for found in settings_classes() if found.__module__.partition(".")[0] in packages]
+
+
+def script_names(component: str, pattern: re.Pattern[str]) -> set[str]:
+    script = ROOT / component / "entrypoint.sh"
+    lines = pattern.findall(script.read_text()) if script.exists() else []
+    return {name for line in lines for name in line.split()}
+
+
+def is_secret(annotation: Any) -> bool:
+    return annotation is SecretStr or annotation == SecretStr | None
+
+
+def local_only() -> set[str]:
+    return {
+        name.upper()
+        for settings in settings_classes()
+        for name, field in settings.model_fields.items()
+        if any(isinstance(mark, LocalOnly) for mark in field.metadata)
+    }
+
+
+def needed(component: str) -> set[str]:
+    """Return what a component's container has to be given; its passwords come by a file."""
+    fields = {
+        name.upper()
+        for settings in component_classes(component)
+        for name, field in settings.model_fields.items()
+        if not is_secret(field.annotation)
+    }
+    return (fields | script_names(component, USED_BY_A_SCRIPT)) - local_only()
+
+
+def given(component: str) -> set[str]:
+    """Return what compose gives to the containers that run what the component's image starts by itself."""
+    return set(RUNTIME).union(
+        *(
+            service.get("environment", {})
+            for name, service in SERVED_BY_COMPOSE.items()
+            if service["image"] == f"{IMAGE}{component}" and name != "secrets" and "entrypoint" not in service
+        )
+    )
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_every_setting_reaches_its_container_or_is_marked_as_local_only(component: str) -> None:
+    assert needed(component) - given(component) == set()
+
+
+def test_settings_were_compared() -> None:
+    assert {"GBM_PATHS", "GBM_DRIVER_MEMORY_MB", "CASSANDRA_HOST"} <= needed("gbm-analysis")
+    assert {"SPARK_MASTER_HOST", "SPARK_WORKER_CORES"} <= needed("spark")
+    assert {"KAFKA_RETENTION_HOURS", "KAFKA_ADVERTISED_HOST"} <= needed("kafka")
+    assert "KAFKA_PORT" not in needed("kafka")
+
+
+@pytest.mark.parametrize("name", SERVED_BY_COMPOSE)
+def test_compose_repeats_no_default_to_a_container(name: str) -> None:
+    environment = SERVED_BY_COMPOSE[name].get("environment", {})
+    repeated = {key: value for key, value in environment.items() if re.search(r":-[^$]", str(value or ""))}
+    assert repeated == {}
+
+
+def test_only_the_collector_is_given_the_token() -> None:
+    assert [
+        name for name, service in SERVED_BY_COMPOSE.items() if TOKEN in service.get("environment", {})
+    ] == ["collector"]
+
+
+def test_published_ports_lead_to_the_default_ports_of_the_containers() -> None:
+    ports = [port for service in SERVED_BY_COMPOSE.values() for port in service.get("ports", ())]
+    parts = [re.fullmatch(r"127\.0\.0\.1:\$\{(\w+):-(\d+)\}:(\d+)", port) for port in ports]
+    assert ports
+    assert all(part is not None and part[2] == part[3] for part in parts)
+
+
+@pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
+def test_a_service_has_the_same_name_order_and_time_to_stop_in_a_container(service: Service) -> None:
+    container = SERVED_BY_COMPOSE[service.name]
+    assert (ROOT / service.name / "Dockerfile").exists()
+    assert container["image"] == f"{IMAGE}{service.name}"
+    assert set(service.depends_on) <= set(container["depends_on"])
+    assert container["stop_grace_period"] == f"{service.stop_seconds}s"
+
+
+def test_the_generated_passwords_are_those_that_anything_asks_for() -> None:
+    fields = {
+        name.upper()
+        for settings in settings_classes()
+        for name, field in settings.model_fields.items()
+        if is_secret(field.annotation)
+    }
+    scripts = set().union(*(script_names(component, PASSWORDS_OF_A_SCRIPT) for component in COMPONENTS))
+    assert set(GENERATED) == (fields | scripts) - {TOKEN}
+    assert len(GENERATED) == len(set(GENERATED))
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.parent.name)
+def test_images_share_the_layers_of_their_first_stages(path: Path) -> None:
+    """The engine takes a layer from its cache when everything up to it is the same text."""
+    stages = path.read_text().split("\n\n")
+    assert stages[:2] == DOCKERFILES[0].read_text().split("\n\n")[:2]
