@@ -5,6 +5,10 @@ from pydantic import SecretStr
 
 from common.settings import KafkaSettings
 
+# The consumer groups whose offsets say which trades the stream processor has stored, and which are in bars.
+TRADES_GROUP = "stream-processor.trades"
+BARS_GROUP = "stream-processor.bars"
+
 _MISTAKES = frozenset(
     {
         KafkaError._AUTHENTICATION,

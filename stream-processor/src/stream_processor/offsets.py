@@ -37,10 +37,10 @@ class Progress:
     wait for it, and found there again after a restart.
     """
 
-    def __init__(self, settings: StreamProcessorSettings, query: str) -> None:
+    def __init__(self, settings: StreamProcessorSettings, group: str) -> None:
         self._consumer = Consumer(
             client_config(settings, settings.kafka_username, settings.kafka_stream_processor_password)
-            | {"group.id": f"stream-processor.{query}", "enable.auto.commit": False}
+            | {"group.id": group, "enable.auto.commit": False}
         )
         self._reached: Offsets = {}
         self._moved = threading.Condition()

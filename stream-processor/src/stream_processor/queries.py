@@ -15,6 +15,7 @@ from pyspark.sql.streaming import StreamingQuery
 
 from common.cassandra import KEYSPACE
 from common.identity import journal_source
+from common.kafka import BARS_GROUP, TRADES_GROUP
 from common.schemas import events_schema, trade_conditions, trades_schemas
 from stream_processor.bars import (
     BAR_SCHEMA,
@@ -61,9 +62,9 @@ class Queries:
         self._spark = spark
         self.counters = Counters()
         self._store = Store(open_session(settings))
-        self._trades_progress = Progress(settings, "trades")
+        self._trades_progress = Progress(settings, TRADES_GROUP)
         self._trades_progress.restore(settings.kafka_topic_name)
-        self._bars_progress = Progress(settings, "bars")
+        self._bars_progress = Progress(settings, BARS_GROUP)
         self._conditions = trade_conditions()
         self._bar_schema = spark.createDataFrame([], BAR_SCHEMA).schema
 

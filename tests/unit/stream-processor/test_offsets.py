@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from common.kafka import TRADES_GROUP
 from common.settings import SecretStr
 from stream_processor.offsets import Progress
 from stream_processor.settings import StreamProcessorSettings
@@ -27,7 +28,7 @@ def progress(tmp_path: Path) -> Progress:
             kafka_stream_processor_password=secret,
             cassandra_stream_processor_password=secret,
         ),
-        "trades",
+        TRADES_GROUP,
     )
 
 

@@ -17,7 +17,6 @@ from ops.ports import load_ports
 from ops.settings import OpsSettings
 
 State = Literal["MISSING", "STARTING", "READY", "UNHEALTHY", "EXITED"]
-LAG_GROUP = "stream-processor.trades"
 ANSWER_SECONDS = 5.0
 
 
@@ -103,10 +102,10 @@ def kafka_lag(settings: OpsSettings) -> int | None:
     """Return how many messages the stream processor has not stored yet, or None when Kafka does not say."""
     from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-    from common.kafka import client_config
+    from common.kafka import TRADES_GROUP, client_config
 
     config = client_config(settings, "admin", settings.kafka_admin_password)
-    consumer = Consumer({**config, "group.id": LAG_GROUP, "enable.auto.commit": False, "log_level": 0})
+    consumer = Consumer({**config, "group.id": TRADES_GROUP, "enable.auto.commit": False, "log_level": 0})
     try:
         topic = consumer.list_topics(settings.kafka_topic_name, timeout=ANSWER_SECONDS).topics[
             settings.kafka_topic_name

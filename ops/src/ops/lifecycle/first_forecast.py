@@ -12,9 +12,13 @@ from cassandra.cluster import Session
 from common.cassandra import connect
 from ops.settings import OpsSettings
 
+# A forecast needs 15 minutes of bars; the last of them is complete a little later.
 LEAST_HISTORY = timedelta(minutes=16)
+# A newest trade that is younger is no longer a back-dated one.
 LARGEST_AGE = timedelta(seconds=30)
+# Two hours of back-dated trades are stored in a fraction of this on an idle machine.
 WAIT_SECONDS = 180.0
+# The job mostly starts Spark, which takes a fraction of this on an idle machine.
 RUN_SECONDS = 180.0
 POLL_SECONDS = 0.5
 

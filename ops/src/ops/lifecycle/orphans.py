@@ -7,9 +7,12 @@ from pathlib import Path
 import psutil
 
 from ops.errors import MarketError
+from ops.lifecycle.services import FLUSH_SECONDS
 
 MARK = "MARKET_SUPERVISED"
-END_SECONDS = 60.0
+# As long as the supervisor gives the slowest service, which flushes what it holds in memory.
+END_SECONDS = float(FLUSH_SECONDS)
+# A killed process ends as soon as the disk lets go of it.
 KILL_SECONDS = 10.0
 
 

@@ -15,7 +15,9 @@ from common.settings import Feed
 from ops.errors import MarketError
 from ops.ports import PortSettings
 
+# Cassandra's commit log (256 MB), Kafka's segments, and some days of trades.
 HOME_BYTES = 2 * 1024**3
+# With a token the collector asks Finnhub about each ticker, and waits where Finnhub limits the calls.
 CHECK_SECONDS = 60
 
 

@@ -25,9 +25,13 @@ from ops.lifecycle.supervision import Supervisor, socket_file, stack_environment
 from ops.ports import load_ports
 from ops.settings import OpsSettings, cache_folder
 
+# Not felt in a start that takes half a minute.
 POLL_SECONDS = 0.25
+# The other command may be the first `up`, which installs everything: minutes on a slow network.
 WAIT_SECONDS = 600.0
+# Its services have ended before, so that the supervisor only has to close its files.
 END_SECONDS = 60.0
+# A service that ends at its first start may find a server that was not there yet; more often means a fault.
 MOST_EXITS = 3
 REMOVED = ("data", "journal", "logs", "run", "tmp")
 

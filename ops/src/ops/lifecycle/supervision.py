@@ -23,9 +23,12 @@ from ops.lifecycle.services import Service
 from ops.ports import load_ports
 from ops.settings import TOKEN, OpsSettings
 
+# supervisord starts within a second; more only when the machine has no time for it.
 ANSWER_SECONDS = 20.0
-END_SECONDS = 120.0
+START_POLL_SECONDS = 0.05
+# Cassandra and Kafka hold a file open for each segment of their data.
 OPEN_FILES = 10_000
+# The address of a Unix socket has 108 bytes, and supervisord appends its pid to the name while it starts.
 LONGEST_SOCKET = 100
 
 
@@ -222,4 +225,4 @@ def start_supervisor(
         if result.returncode != 0 or time.monotonic() > deadline:
             said = " ".join(result.stderr.split())[-300:]
             raise MarketError(f"The supervisor did not start: {said or f'see {home}/logs/supervisord.log'}.")
-        time.sleep(0.05)
+        time.sleep(START_POLL_SECONDS)
