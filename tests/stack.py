@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from common.cassandra import connect
 from common.settings import ROOT, CassandraSettings
 from ops.lifecycle.preflight import is_free
-from ops.ports import port_settings_class
+from ops.ports import load_ports
 
 RECORDINGS = ROOT.parent / "shared" / "data"
 COMMAND_SECONDS = 900
@@ -47,7 +47,7 @@ class Stack:
 
     def __init__(self, home: Path, **settings: str) -> None:
         self.home = home
-        names = port_settings_class()().by_variable()
+        names = load_ports().by_variable()
         ports = dict(zip(names, map(str, free_ports(len(names))), strict=True))
         self.settings = {"MARKET_HOME": str(home), "FINNHUB_API_TOKEN": "", **ports, **settings}
         self.feed: str | None = None

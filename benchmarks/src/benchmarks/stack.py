@@ -18,7 +18,7 @@ from benchmarks.figures import Report
 from common.cassandra import connect
 from common.settings import ROOT, CassandraSettings
 from ops.lifecycle.preflight import is_free
-from ops.settings import INTERNAL_PORTS, PORTS
+from ops.ports import load_ports
 
 # The first start of a machine installs everything.
 START_SECONDS = 1800.0
@@ -67,7 +67,7 @@ class Stack:
 def running_stack(report: Report, feed: str = "none") -> Iterator[Stack]:
     """Start a stack, and stop and remove it at the end."""
     with tempfile.TemporaryDirectory(prefix="market-benchmark-") as folder:
-        names = [name.upper() for name in (*PORTS, *INTERNAL_PORTS)]
+        names = load_ports().by_variable()
         ports = dict(zip(names, map(str, _free_ports(len(names))), strict=True))
         stack = Stack(Path(folder), {"MARKET_HOME": folder, "FINNHUB_API_TOKEN": "", **ports})
         report("Starting a stack ...")
