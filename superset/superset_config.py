@@ -45,8 +45,8 @@ class NoEventLog(AbstractEventLogger):
 
 EVENT_LOGGER = NoEventLog()
 LOG_LEVEL = "WARNING"
-# At every page the first misses a picture that the package does not hold; the second tells of each failed
-# query in fifty lines what the chart tells in one.
+# The first warns at every page of a picture that the package lacks; the second logs fifty lines for a failed
+# query, whose error the chart shows in one.
 for _noisy in ("superset.views.base", "superset.models.helpers"):
     logging.getLogger(_noisy).setLevel(logging.ERROR)
 

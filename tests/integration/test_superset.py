@@ -9,15 +9,18 @@ from typing import Any
 
 import pytest
 import requests
-import yaml
 
 from cassandra_schema.settings import CassandraSchemaSettings
 from common.cassandra import connect
-from common.settings import ROOT
 from stack import Stack, wait_until
 from superset_api import SECONDS, SupersetApi
+from superset_dashboards.assets import assets
 
-CHARTS = ROOT / "superset" / "assets" / "charts"
+CHARTS = {
+    path.removeprefix("charts/").removesuffix(".yaml"): asset
+    for path, asset in assets({"PRESTO_HOST": "", "PRESTO_PORT": ""}).items()
+    if path.startswith("charts/")
+}
 SYMBOLS = ("TEST:A", "TEST:B", "TEST:C")
 DAYS = (date(2001, 2, 3), date(2001, 2, 4), date(2001, 2, 5))
 ROWS = 7  # in each partition, five seconds apart
@@ -61,7 +64,7 @@ class Superset(SupersetApi):
 
 
 def chart(name: str, time_column: str) -> dict[str, Any]:
-    return yaml.safe_load((CHARTS / f"{name}.yaml").read_text()) | {"time": time_column}
+    return CHARTS[name] | {"time": time_column}
 
 
 def only(*symbols: str) -> dict[str, Any]:
@@ -151,7 +154,7 @@ def test_charts_read_only_the_partitions_and_times_they_show(viewer: Superset) -
 
 def test_every_chart_answers_the_viewer(viewer: Superset) -> None:
     found = viewer.charts()
-    assert found.keys() == {yaml.safe_load(path.read_text())["slice_name"] for path in CHARTS.glob("*.yaml")}
+    assert found.keys() == {chart["slice_name"] for chart in CHARTS.values()}
     for name, number in found.items():
         answer = viewer.ask("GET", f"/api/v1/chart/{number}/data/")
         assert answer.status_code == 200, f"{name}: {answer.text}"
@@ -189,8 +192,7 @@ def test_nobody_else_sees_anything(stack: Stack) -> None:
 
 
 def test_a_range_that_is_too_long_is_refused_in_a_sentence(viewer: Superset) -> None:
-    trades = yaml.safe_load((CHARTS / "stock_trades.yaml").read_text())
-    number = viewer.charts()[trades["slice_name"]]
+    number = viewer.charts()[CHARTS["stock_trades"]["slice_name"]]
     context = json.loads(viewer.ask("GET", f"/api/v1/chart/{number}").json()["result"]["query_context"])
     for query in context["queries"]:
         query["time_range"] = "2001-01-01T00:00:00 : 2001-03-01T00:00:00"

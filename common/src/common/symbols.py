@@ -1,17 +1,18 @@
-"""What a symbol's name tells."""
+"""What follows from a symbol's name."""
 
 from typing import Literal
 
 from common.identity import Source
 
 SYMBOLS_BUCKET = "all"
+EXCHANGE_SEPARATOR = ":"  # between exchange and pair in the name of a crypto pair
 
 AssetClass = Literal["stock", "crypto"]
 
 
 def asset_class(symbol: str) -> AssetClass:
     """Return `crypto` for an exchange-prefixed pair (`BINANCE:BTCUSDT`), else `stock`."""
-    return "crypto" if ":" in symbol else "stock"
+    return "crypto" if EXCHANGE_SEPARATOR in symbol else "stock"
 
 
 def calendar(symbol: str, source: Source) -> str:

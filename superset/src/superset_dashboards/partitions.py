@@ -1,4 +1,4 @@
-"""Jinja functions that pin every partition key of a dashboard's SQL to a list of literals.
+"""Jinja functions of the datasets' SQL, most of which pin a partition key to a list of literals.
 
 Presto reads a whole Cassandra table unless `=` or `IN` names every column of its partition key, and it cannot
 take these values from a subquery. Each function sees the filters and the time range of the chart it is called
@@ -12,10 +12,13 @@ from typing import Any, NamedTuple
 from jinja2 import TemplateError, pass_context
 from jinja2.runtime import Context
 
+from common.bars import BAR_SECONDS
+from common.symbols import EXCHANGE_SEPARATOR
+
 DEFAULT_SPAN = timedelta(minutes=15)
-MOST_DAYS = 7
-MOST_POINTS = 360
-STEPS = (5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
+MAX_DAYS = 7  # a chart of more days would read millions of rows
+MAX_POINTS = 360  # more points than that are closer than the pixels of a chart
+STEPS = tuple(BAR_SECONDS * bars for bars in (1, 2, 3, 6, 12, 24, 60, 120, 360, 720))
 
 
 class Symbol(NamedTuple):
@@ -40,7 +43,7 @@ def functions(
     clock = now or (lambda: datetime.now(UTC).replace(tzinfo=None))
 
     def selected(context: Context) -> list[Symbol]:
-        names, classes = _wanted(context, "symbol"), _wanted(context, "asset_class")
+        names, classes = _allowed(context, "symbol"), _allowed(context, "asset_class")
         return sorted(
             symbol
             for symbol in known_symbols()
@@ -53,13 +56,13 @@ def functions(
             return whole
         length = timedelta(seconds=latest)
         newest = max((symbol.last_seen for symbol in selected(context)), default=whole.until)
-        # What trades right now is newer than any list of symbols can say.
+        # The list of symbols is some seconds old: a symbol that trades now has newer trades than it says.
         until = whole.until if whole.until - newest < length else newest + timedelta(milliseconds=1)
         return Span(max(whole.since, until - length), until)
 
     @pass_context
     def symbols(context: Context, first: int | None = None) -> str:
-        """Return the chosen symbols, or all of the chart's asset class; only the `first` ones when told."""
+        """Return the filtered symbols, or all of the chart's asset class; at most `first` of them."""
         return _listed(
             f"'{symbol.name.replace(chr(39), chr(39) * 2)}'" for symbol in selected(context)[:first]
         )
@@ -67,12 +70,12 @@ def functions(
     @pass_context
     def days(context: Context) -> str:
         """Return the days of the time range; refuse more than a week."""
-        wanted = list(_days(span(context)))
-        if len(wanted) > MOST_DAYS + 1:
+        dates = list(_days(span(context)))
+        if len(dates) > MAX_DAYS + 1:
             raise TemplateError(
-                f"The time range was {len(wanted)} days long, and at most {MOST_DAYS} are shown: choose less."
+                f"The time range was {len(dates)} days long, and at most {MAX_DAYS} are shown: choose fewer."
             )
-        return _listed(f"DATE '{day}'" for day in wanted)
+        return _listed(f"DATE '{day}'" for day in dates)
 
     @pass_context
     def hours(context: Context, latest: int) -> str:
@@ -89,7 +92,7 @@ def functions(
 
     @pass_context
     def until(context: Context, latest: int | None = None, whole: bool = False) -> str:
-        """Return the end of what `since` begins; or of its last whole step, lest half a one mislead."""
+        """Return the end of what `since` begins, or of its last complete step when `whole`."""
         end = span(context, latest).until
         if whole:
             end -= (end - datetime.min) % timedelta(seconds=_step(span(context)))
@@ -97,7 +100,7 @@ def functions(
 
     @pass_context
     def step(context: Context) -> int:
-        """Return how many seconds one point stands for, so that a line has at most MOST_POINTS of them."""
+        """Return how many seconds one point stands for, so that a line has at most MAX_POINTS of them."""
         return _step(span(context))
 
     def recent_days(count: int) -> str:
@@ -109,8 +112,12 @@ def functions(
         """Return the time that was so many seconds ago, whatever the time range is."""
         return _timestamp(clock() - timedelta(seconds=seconds))
 
-    named = (symbols, days, hours, since, until, step, recent_days, ago)
-    return {function.__name__: function for function in named}
+    def asset_class() -> str:
+        """Return the expression of a row's asset class; `common.symbols.asset_class` is its definition."""
+        return f"IF(strpos(symbol, '{EXCHANGE_SEPARATOR}') > 0, 'crypto', 'stock')"
+
+    all_functions = (symbols, days, hours, since, until, step, recent_days, ago, asset_class)
+    return {function.__name__: function for function in all_functions}
 
 
 def _time_range(context: Context, now: datetime) -> Span:
@@ -122,18 +129,18 @@ def _time_range(context: Context, now: datetime) -> Span:
 
 def _step(span: Span) -> int:
     seconds = (span.until - span.since).total_seconds()
-    return next((step for step in STEPS if seconds / step <= MOST_POINTS), STEPS[-1])
+    return next((step for step in STEPS if seconds / step <= MAX_POINTS), STEPS[-1])
 
 
-def _wanted(context: Context, column: str) -> set[str] | None:
+def _allowed(context: Context, column: str) -> set[str] | None:
     """Return the values that the chart's filters allow for `column`; None when they allow any."""
-    wanted: set[str] | None = None
+    allowed: set[str] | None = None
     for condition in context.get("filter") or []:
         if condition.get("col") == column and condition.get("op") in ("==", "IN"):
             value = condition.get("val")
-            values = {str(one) for one in (value if isinstance(value, list | tuple) else [value])}
-            wanted = values if wanted is None else wanted & values
-    return wanted
+            values = set(map(str, value if isinstance(value, list | tuple) else [value]))
+            allowed = values if allowed is None else allowed & values
+    return allowed
 
 
 def _days(span: Span) -> Iterator[date]:

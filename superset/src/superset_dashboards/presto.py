@@ -1,4 +1,4 @@
-"""How Superset talks to Presto: in UTC, over kept connections, and in sentences when something is away."""
+"""Connections to Presto: in UTC, kept open, with errors in sentences."""
 
 import threading
 import time
@@ -13,14 +13,15 @@ from jinja2 import TemplateError
 from pyhive import presto
 from pyhive.exc import OperationalError
 
+from common.symbols import SYMBOLS_BUCKET
 from superset_dashboards.partitions import Symbol
 
-POLL_SECONDS = 0.02
-TIMEOUT_SECONDS = 60
-SYMBOLS_KEPT_SECONDS = 10
-SYMBOLS_QUERY = "SELECT symbol, asset_class, last_seen FROM symbols WHERE bucket = 'all'"
+POLL_SECONDS = 0.02  # most queries of a chart take less than 0.1 s
+TIMEOUT_SECONDS = 60  # Superset's own limit of a chart's query
+SYMBOLS_MAX_AGE_SECONDS = 10  # one refresh of the dashboard
+SYMBOLS_QUERY = f"SELECT symbol, asset_class, last_seen FROM symbols WHERE bucket = '{SYMBOLS_BUCKET}'"  # noqa: S608
 
-_away: ContextVar[bool] = ContextVar("_away", default=False)
+_skip_connections: ContextVar[bool] = ContextVar("_skip_connections", default=False)
 
 
 class PrestoSession(requests.Session):  # type: ignore[misc]  # requests has no types
@@ -31,26 +32,26 @@ class PrestoSession(requests.Session):  # type: ignore[misc]  # requests has no 
         self.headers["X-Presto-Time-Zone"] = "UTC"
 
     def request(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
-        """Send a request with a time limit; raise OperationalError with a sentence when nobody answers it."""
+        """Send a request with a time limit; raise OperationalError with a sentence without an answer."""
         kwargs["timeout"] = TIMEOUT_SECONDS
         try:
             response = super().request(method, url, *args, **kwargs)
         except requests.RequestException:
-            raise OperationalError("Presto was not reachable; the page tries again by itself.") from None
+            raise OperationalError("Presto does not answer; the page tries again by itself.") from None
         if response.status_code == requests.codes.service_unavailable:
-            raise OperationalError("Presto was still starting; the page tries again by itself.")
+            raise OperationalError("Presto is still starting; the page tries again by itself.")
         if b'"error":{' in response.content and (error := response.json().get("error")):
             raise OperationalError(sentence(error))
         return response
 
 
 def sentence(error: dict[str, Any]) -> str:
-    """Return in one sentence what Presto's JSON tells of an error."""
+    """Return one sentence for an error in Presto's JSON."""
     if error.get("errorName") == "NO_NODES_AVAILABLE":
-        return "Presto was still starting; the page tries again by itself."
+        return "Presto is still starting; the page tries again by itself."
     if "NoHostAvailable" in error.get("failureInfo", {}).get("type", ""):
-        return "Cassandra was not reachable; the page tries again by itself."
-    return str(error.get("message", "Presto gave no reason."))
+        return "Cassandra does not answer; the page tries again by itself."
+    return str(error.get("message", "Presto refused the query without a reason."))
 
 
 CLIENT = {"requests_session": PrestoSession(), "poll_interval": POLL_SECONDS, "source": "superset"}
@@ -58,27 +59,27 @@ CLIENT = {"requests_session": PrestoSession(), "poll_interval": POLL_SECONDS, "s
 
 def connect_engine(url: Any, parameters: dict[str, Any], *_: Any) -> tuple[Any, dict[str, Any]]:
     """Give a new SQLAlchemy engine this module's session (Superset's `DB_CONNECTION_MUTATOR`)."""
-    if _away.get():
+    if _skip_connections.get():
         # Superset's errors can only be imported once there is an application.
         from superset.db_engine_specs.exceptions import SupersetDBAPIConnectionError
 
-        raise SupersetDBAPIConnectionError("Presto was not asked.")
+        raise SupersetDBAPIConnectionError("The connection to Presto was skipped.")
     parameters["connect_args"] |= CLIENT
     return url, parameters
 
 
 @contextmanager
-def away() -> Iterator[None]:
-    """Make Superset believe that Presto is away, so that nothing waits for it."""
-    token = _away.set(True)
+def skip_connections() -> Iterator[None]:
+    """Fail every connection to Presto at once, so that nothing waits for it."""
+    token = _skip_connections.set(True)
     try:
         yield
     finally:
-        _away.reset(token)
+        _skip_connections.reset(token)
 
 
 class KnownSymbols:
-    """The table `symbols`, read again when what is known is older than a few seconds."""
+    """The table `symbols`, cached for SYMBOLS_MAX_AGE_SECONDS."""
 
     def __init__(self, host: str, port: int) -> None:
         self._address = (host, port)
@@ -89,7 +90,7 @@ class KnownSymbols:
     def __call__(self) -> list[Symbol]:
         """Return the symbols, or the last known ones; raise TemplateError when they were never read."""
         with self._lock:
-            if time.monotonic() - self._read_at > SYMBOLS_KEPT_SECONDS:
+            if time.monotonic() - self._read_at > SYMBOLS_MAX_AGE_SECONDS:
                 try:
                     self._symbols, self._read_at = self._read(), time.monotonic()
                 except OperationalError as error:

@@ -1,11 +1,9 @@
-"""Bring Superset's own database to the state that the files describe: tables, roles, users, dashboards."""
+"""Bring Superset's own database up to date with the files: tables, roles, users, dashboards."""
 
 import importlib.metadata
 import logging
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from string import Template
 
 import superset
 from flask import Flask, g
@@ -17,8 +15,8 @@ from superset.connectors.sqla.models import SqlaTable
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from superset_dashboards import presto
+from superset_dashboards.assets import asset_files
 
-ASSETS = Path(__file__).resolve().parents[2] / "assets"
 ADMIN_ROLE = "Admin"
 VIEWER_ROLE = "Market viewer"
 # What looking at a dashboard takes: nothing here writes, opens SQL Lab, or reads other people's data.
@@ -52,24 +50,15 @@ def provision(app: Flask, home: Path) -> None:
     """Bring the database in `home` up to date; every start reads the dashboards from their files again."""
     with app.app_context():
         _upgrade(home / "provisioned-version")
-        _keep_user("admin", ADMIN_ROLE, os.environ["SUPERSET_ADMIN_PASSWORD"])
+        _ensure_user("admin", ADMIN_ROLE, os.environ["SUPERSET_ADMIN_PASSWORD"])
         g.user = security_manager.find_user("admin")
         # An import lists Presto's schemas for permissions that nobody uses; Presto may still be starting.
         logging.getLogger("superset.commands").setLevel(logging.ERROR)
-        with presto.away():
+        with presto.skip_connections():
             ImportAssetsCommand(asset_files(os.environ)).run()
-        _keep_viewer_role()
-        _keep_user("viewer", VIEWER_ROLE, os.environ["SUPERSET_VIEWER_PASSWORD"])
+        _ensure_viewer_role()
+        _ensure_user("viewer", VIEWER_ROLE, os.environ["SUPERSET_VIEWER_PASSWORD"])
         db.session.commit()
-
-
-def asset_files(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return the YAML files by relative path; Presto's address in the database's is from `variables`."""
-    contents = {str(path.relative_to(ASSETS)): path.read_text() for path in sorted(ASSETS.rglob("*.yaml"))}
-    return {
-        name: Template(text).substitute(variables) if name.startswith("databases/") else text
-        for name, text in contents.items()
-    }
 
 
 def _upgrade(marker: Path) -> None:
@@ -86,7 +75,7 @@ def _upgrade(marker: Path) -> None:
     marker.write_text(version)
 
 
-def _keep_user(name: str, role: str, password: str) -> None:
+def _ensure_user(name: str, role: str, password: str) -> None:
     user: User | None = security_manager.find_user(name)
     if user is None:
         security_manager.add_user(
@@ -99,7 +88,7 @@ def _keep_user(name: str, role: str, password: str) -> None:
         user.password = generate_password_hash(password)
 
 
-def _keep_viewer_role() -> None:
+def _ensure_viewer_role() -> None:
     role = security_manager.add_role(VIEWER_ROLE)
     datasets = [("datasource_access", dataset.perm) for dataset in db.session.query(SqlaTable)]
     role.permissions = [

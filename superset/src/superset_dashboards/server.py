@@ -25,9 +25,9 @@ def application() -> Flask:
 
 
 def _answer_before_superset() -> Response | None:
-    """Lead from Superset's empty home page to the dashboard, and drop what pages tell of clicks.
+    """Redirect from Superset's empty home page to the dashboard, and discard the events that pages report.
 
-    Nobody keeps it, and to refuse it would renew the session of a user who is just logging in.
+    Events are stored nowhere, and to refuse them would renew the session of a user who is just logging in.
     """
     if request.path in ("/", "/superset/welcome/"):
         return redirect(FIRST_PAGE)

@@ -1,23 +1,30 @@
-"""The dashboards' files agree with each other and with the tables."""
+"""Superset's import files agree with each other, with the tables and with the definitions in `common`."""
 
 import json
 import re
 import uuid
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 
+from common.bars import BAR_SECONDS, RUNNING_AVERAGE_SECONDS
+from common.identity import Source
 from common.settings import ROOT
-from common.symbols import SYMBOLS_BUCKET
+from common.symbols import SYMBOLS_BUCKET, AssetClass
+from superset_dashboards.assets import asset_files
 
-ASSETS = ROOT / "superset" / "assets"
 IEX = "IEX only"
+FILES = asset_files({"PRESTO_HOST": "presto.test", "PRESTO_PORT": "18080"})
 
 
 def files(kind: str) -> dict[str, dict[str, Any]]:
-    return {path.stem: yaml.safe_load(path.read_text()) for path in sorted((ASSETS / kind).glob("*.yaml"))}
+    return {
+        path.removeprefix(f"{kind}/").removesuffix(".yaml"): yaml.safe_load(text)
+        for path, text in FILES.items()
+        if path.startswith(f"{kind}/")
+    }
 
 
 CHARTS, DATASETS, DASHBOARDS, DATABASES = map(files, ("charts", "datasets", "dashboards", "databases"))
@@ -28,6 +35,12 @@ def partition_keys() -> dict[str, list[str]]:
     schema = "".join(path.read_text() for path in sorted((ROOT / "cassandra" / "schema").glob("*.cql")))
     tables = re.findall(r"CREATE TABLE IF NOT EXISTS (\w+) \(.*?PRIMARY KEY \(\((.*?)\)", schema, re.DOTALL)
     return {table: key.split(", ") for table, key in tables}
+
+
+def columns_of_tables() -> set[str]:
+    schema = "".join(path.read_text() for path in sorted((ROOT / "cassandra" / "schema").glob("*.cql")))
+    types = r"(?:text|timestamp|date|double|bigint|int|boolean|list<text>)"
+    return set(re.findall(rf"^(?:    |.*\bADD \(?)(\w+) {types}\b", schema, re.MULTILINE))
 
 
 def reads(sql: str) -> Iterator[tuple[str, str]]:
@@ -53,9 +66,9 @@ def test_every_kind_of_file_was_found() -> None:
 
 
 def test_uuids_are_valid_and_unique() -> None:
-    found = [asset["uuid"] for kind in (CHARTS, DATASETS, DASHBOARDS, DATABASES) for asset in kind.values()]
-    assert [str(uuid.UUID(one)) for one in found] == found
-    assert len(set(found)) == len(found)
+    uuids = [asset["uuid"] for kind in (CHARTS, DATASETS, DASHBOARDS, DATABASES) for asset in kind.values()]
+    assert [str(uuid.UUID(text)) for text in uuids] == uuids
+    assert len(set(uuids)) == len(uuids)
 
 
 @pytest.mark.parametrize("name", DATASETS)
@@ -68,10 +81,64 @@ def test_every_read_pins_the_whole_partition_key(name: str) -> None:
 
 
 def test_the_symbols_are_read_from_the_bucket_that_holds_them() -> None:
-    client = ROOT / "superset" / "src" / "superset_dashboards" / "presto.py"
-    texts = [client.read_text(), *(dataset["sql"] for dataset in DATASETS.values())]
+    texts = [dataset["sql"] for dataset in DATASETS.values()]
     buckets = [bucket for text in texts for bucket in re.findall(r"bucket = '(\w*)'", text)]
     assert set(buckets) == {SYMBOLS_BUCKET}
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_the_sql_names_only_columns_that_tables_have(name: str) -> None:
+    sql = re.sub(r"\{\{.*?\}\}|'[^']*'", " ", DATASETS[name]["sql"], flags=re.DOTALL)
+    words = set(re.findall(r"\b[a-z]\w*\b(?!\()", sql))
+    defined = set(re.findall(r"\bAS ([a-z]\w*)|\b([a-z]\w*) AS \(", sql))
+    aliases = {word for pair in defined for word in pair}
+    read = words - aliases - partition_keys().keys() - {"double", "integer", "array", "varchar", "timestamp"}
+    assert read, name
+    assert read <= columns_of_tables(), name
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_the_sql_selects_the_columns_of_the_dataset(name: str) -> None:
+    words = set(re.findall(r"\b[a-z]\w*\b", DATASETS[name]["sql"]))
+    assert {column["column_name"] for column in DATASETS[name]["columns"]} <= words
+
+
+def test_the_asset_class_is_computed_by_its_one_definition() -> None:
+    expression = "{{ asset_class() }} AS asset_class"
+    computed = [name for name, dataset in DATASETS.items() if expression in dataset["sql"]]
+    assert sorted(computed) == ["bars", "forecast_parameters", "forecast_scores", "prices", "trades"]
+    for name, dataset in DATASETS.items():
+        literals = set(re.findall(r"'(\w+)'", dataset["sql"]))
+        assert not literals & set(get_args(AssetClass)), name
+
+
+def test_the_provenance_knows_every_source() -> None:
+    assert set(re.findall(r"source = '(\w+)'", DATASETS["provenance"]["sql"])) == set(get_args(Source))
+
+
+def test_the_tables_of_bars_and_averages_have_the_lengths_of_their_names() -> None:
+    sql = " ".join(dataset["sql"] for dataset in DATASETS.values())
+    assert set(re.findall(r"\bbars_\w+", sql)) == {f"bars_{BAR_SECONDS}s"}
+    assert set(re.findall(r"\brunning_averages_\w+", sql)) == {f"running_averages_{RUNNING_AVERAGE_SECONDS}s"}
+
+
+def test_the_database_is_the_presto_of_the_settings() -> None:
+    (database,) = DATABASES.values()
+    assert database["sqlalchemy_uri"] == "presto://superset@presto.test:18080/cassandra/market"
+
+
+def test_import_files_hold_no_aliases() -> None:
+    assert [path for path, text in FILES.items() if re.search(r"[:-] [&*]\w", text)] == []
+
+
+def test_charts_that_share_a_file_differ_in_uuid_and_asset_class_only() -> None:
+    stock, crypto = CHARTS["stock_trades"], CHARTS["crypto_trades"]
+    own = ("uuid", "slice_name", "query_context")
+    assert {key: value for key, value in stock.items() if key not in (*own, "params")} == {
+        key: value for key, value in crypto.items() if key not in (*own, "params")
+    }
+    assert stock["params"].keys() == crypto["params"].keys()
+    assert stock["query_context"].replace('"stock"', '"crypto"') == crypto["query_context"]
 
 
 @pytest.mark.parametrize("name", DATASETS)
@@ -94,19 +161,24 @@ def test_charts_ask_for_what_their_dataset_has(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CHARTS)
-def test_query_contexts_agree_with_the_parameters(name: str) -> None:
-    parameters, asked = CHARTS[name]["params"], query(CHARTS[name])
-    assert parameters["viz_type"] == CHARTS[name]["viz_type"]
-    raw = parameters.get("query_mode") == "raw"
-    metrics = parameters["metrics"] if "metrics" in parameters else [parameters["metric"]]
-    assert (asked.get("metrics") or []) == ([] if raw else metrics)
-    dimensions = [*filter(None, [parameters.get("x_axis")]), *parameters.get("groupby", [])]
-    assert list(map(label, asked["columns"])) == (parameters["all_columns"] if raw else dimensions)
-    assert [(one["col"], one["op"], one["val"]) for one in asked["filters"]] == [
-        (one["subject"], one["operator"], one["comparator"]) for one in parameters["adhoc_filters"]
-    ]
-    if "row_limit" in parameters:
-        assert asked["row_limit"] == parameters["row_limit"]
+def test_charts_have_what_the_import_demands(name: str) -> None:
+    chart = CHARTS[name]
+    assert chart["params"]["viz_type"] == chart["viz_type"]
+    assert chart["version"] == "1.0.0"
+    assert "position" not in chart
+    assert "sections" not in chart
+
+
+def test_columns_of_times_can_be_ranges_and_columns_of_text_can_be_groups() -> None:
+    columns = {column["column_name"]: column for column in DATASETS["trades"]["columns"]}
+    assert columns["trade_timestamp"]["is_dttm"]
+    assert not columns["trade_timestamp"]["groupby"]
+    assert columns["symbol"]["groupby"]
+    assert not columns["symbol"]["is_dttm"]
+    assert not columns["price"]["groupby"]
+    assert all(column["filterable"] and column["is_active"] for column in columns.values())
+    explicit = {column["column_name"]: column for column in DATASETS["provenance"]["columns"]}
+    assert explicit["gaps"]["groupby"]
 
 
 @pytest.mark.parametrize("name", DASHBOARDS)
@@ -130,7 +202,7 @@ def test_stocks_and_crypto_have_sections_with_filters_of_their_own() -> None:
     filters = dashboard["metadata"]["native_filter_configuration"]
     scopes = {tuple(one["scope"]["rootPath"]) for one in filters if one["filterType"] == "filter_select"}
     assert {("TAB-stock",), ("TAB-crypto",)} <= scopes
-    for section in ("stock", "crypto"):
+    for section in get_args(AssetClass):
         placed = {
             part["meta"]["uuid"]
             for part in dashboard["position"].values()

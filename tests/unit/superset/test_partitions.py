@@ -1,6 +1,8 @@
 """The Jinja functions that pin a dashboard's SQL to partitions."""
 
+import itertools
 import re
+import sqlite3
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import Environment, TemplateError
 
-from superset_dashboards.partitions import MOST_DAYS, MOST_POINTS, Symbol, functions
+from common.bars import BAR_SECONDS
+from common.symbols import asset_class
+from superset_dashboards.partitions import MAX_DAYS, MAX_POINTS, STEPS, Symbol, functions
 
 NOW = datetime(2026, 3, 1, 0, 10, 7, 250_000)
 SYMBOLS = [
@@ -65,7 +69,7 @@ def test_quotes_in_a_symbol_stay_inside_its_literal() -> None:
     assert render("symbols()", known=[odd]) == "('A''); DROP--')"
 
 
-@given(moments, st.timedeltas(timedelta(seconds=1), timedelta(days=MOST_DAYS)))
+@given(moments, st.timedeltas(timedelta(seconds=1), timedelta(days=MAX_DAYS)))
 def test_days_are_exactly_those_that_the_range_touches(begin: datetime, length: timedelta) -> None:
     end = begin + length
     found = literals(render("days()", from_dttm=begin.isoformat(), to_dttm=end.isoformat()))
@@ -89,7 +93,7 @@ def test_a_line_has_few_points_and_ends_with_a_whole_step(begin: datetime, secon
     context = {"from_dttm": begin.isoformat(), "to_dttm": (begin + timedelta(seconds=seconds)).isoformat()}
     step = int(render("step()", **context))
     assert step % 5 == 0
-    assert seconds / step <= MOST_POINTS
+    assert seconds / step <= MAX_POINTS
     (end,) = literals(render("until(whole=true)", **context))
     assert (end - datetime(2000, 1, 1)) % timedelta(seconds=step) == timedelta(0)
     assert timedelta(0) <= begin + timedelta(seconds=seconds) - end < timedelta(seconds=step)
@@ -134,3 +138,21 @@ def test_recent_days_end_today_whatever_the_range() -> None:
     chosen = {"from_dttm": "2020-01-01T00:00:00", "to_dttm": "2020-01-02T00:00:00"}
     assert render("recent_days(2)", **chosen) == "(DATE '2026-02-28', DATE '2026-03-01')"
     assert literals(render("ago(60)", **chosen)) == [NOW - timedelta(seconds=60)]
+
+
+@given(st.text(max_size=20))
+def test_the_asset_class_in_sql_is_that_of_its_definition(symbol: str) -> None:
+    database = sqlite3.connect(":memory:")
+    database.create_function("strpos", 2, lambda text, part: text.find(part) + 1)
+    matched = re.fullmatch(r"IF\((.*), ('\w+'), ('\w+')\)", render("asset_class()"))
+    assert matched
+    condition, then, otherwise = matched.groups()
+    sql = f"SELECT CASE WHEN {condition} THEN {then} ELSE {otherwise} END FROM (SELECT ? AS symbol)"
+    assert database.execute(sql, (symbol,)).fetchone() == (asset_class(symbol),)
+    database.close()
+
+
+def test_steps_are_made_of_whole_bars() -> None:
+    assert STEPS[0] == BAR_SECONDS
+    assert all(longer > shorter for shorter, longer in itertools.pairwise(STEPS))
+    assert all(step % BAR_SECONDS == 0 for step in STEPS)
