@@ -25,7 +25,8 @@ hypothesis.settings.load_profile("no deadline")
 @pytest.fixture(scope="session")
 def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Make a home of its own, point this process to it, and remove everything at the end."""
-    stack = Stack(tmp_path_factory.mktemp("market"))
+    # Another topic than the default, so that every test shows that the setting reaches each service.
+    stack = Stack(tmp_path_factory.mktemp("market"), KAFKA_TOPIC_NAME="ticks")
     os.environ |= stack.settings
     yield stack
     if stack.feed is not None:

@@ -52,6 +52,11 @@ class Stack:
         self.settings = {"MARKET_HOME": str(home), "FINNHUB_API_TOKEN": "", **ports, **settings}
         self.feed: str | None = None
 
+    @property
+    def topic(self) -> str:
+        """Return the name of the topic of trades."""
+        return self.settings.get("KAFKA_TOPIC_NAME", "market")
+
     def market(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run `./market`; fail with its output when it was to succeed and did not."""
         done = subprocess.run(

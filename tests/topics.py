@@ -45,7 +45,7 @@ def published(stack: Stack) -> dict[Symbol, list[int]]:
     """Return, for each (frame, symbol) of the journals, how many trades each of its messages holds."""
     journals = set(journal_ids(stack.home / "journal"))
     found: dict[Symbol, list[int]] = {}
-    for message in read_topic(stack, "market"):
+    for message in read_topic(stack, stack.topic):
         frame = dict(message.headers() or []).get("frame", b"").decode()
         if frame.partition(":")[0] not in journals:
             continue

@@ -10,6 +10,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import oracle
+from common.identity import journal_source
 from stack import ROOT, Stack, recording, wait_until
 
 CRYPTO = recording("crypto-20240808.jsonl.gz")
@@ -66,21 +67,24 @@ def check(stack: Stack, path: Path, receipts: int = 1) -> None:
     hours = trades.select("symbol", hour=pl.col("t") // 3_600_000 * 3_600_000).unique()
     session = stack.cassandra()
     rows = [
-        (symbol, milliseconds(row.trade_timestamp), row.trade_id, row.price, row.volume)
+        (symbol, milliseconds(row.trade_timestamp), row.trade_id, row.price, row.volume, row.trade_conditions)
         for symbol, hour in hours.rows()
         for row in session.execute(
-            "SELECT trade_timestamp, trade_id, price, volume FROM trades WHERE symbol = %s AND hour = %s",
+            "SELECT trade_timestamp, trade_id, price, volume, trade_conditions FROM trades "
+            "WHERE symbol = %s AND hour = %s",
             (symbol, datetime.fromtimestamp(hour / 1000, UTC)),
         )
     ]
     session.cluster.shutdown()
-    actual = pl.DataFrame(rows, schema=["symbol", "t", "trade_id", "p", "v"], orient="row")
+    schema = {"symbol": pl.String, "t": pl.Int64, "trade_id": pl.String}
+    schema |= {name: trades.schema[name] for name in ("p", "v", "c")}
+    actual = pl.DataFrame([(*row[:5], row[5] or []) for row in rows], schema=schema, orient="row")
     assert actual.height == trades.height
-    assert actual["trade_id"].n_unique() * actual["symbol"].n_unique() >= actual.height
+    assert actual.select("symbol", "trade_id").n_unique() == actual.height
     # trade ids sort in arrival order within a symbol
     assert_frame_equal(
         actual.sort("symbol", "trade_id").drop("trade_id"),
-        trades.sort("symbol", "arrival", maintain_order=True).select("symbol", "t", "p", "v"),
+        trades.sort("symbol", "arrival", maintain_order=True).select("symbol", "t", "p", "v", "c"),
     )
 
 
@@ -90,11 +94,60 @@ def ready_again(stack: Stack, killed: set[int]) -> bool:
     return bool(service["ready"]) and service["pid"] not in killed
 
 
+def check_receipts(stack: Stack, symbol: str, started: datetime) -> None:
+    """Compare the columns of a symbol's trades that tell of their receipt with the time and the frames."""
+    session = stack.cassandra()
+    rows = session.execute(
+        "SELECT hour, trade_timestamp, trade_id, ingest_timestamp, type FROM trades WHERE symbol = %s "
+        "ALLOW FILTERING",
+        [symbol],
+    ).all()
+    session.cluster.shutdown()
+    ended = datetime.now(UTC)
+    assert rows
+    for row in rows:
+        assert row.hour == row.trade_timestamp.replace(minute=0, second=0, microsecond=0)
+        assert started <= row.ingest_timestamp.replace(tzinfo=UTC) <= ended
+        assert journal_source(row.trade_id.partition(":")[0]) == "replay"
+        assert row.type == "trade"
+
+
+def check_symbols(stack: Stack, trades: pl.DataFrame) -> None:
+    """Compare the list of symbols with the trades of the only recording that was played."""
+    spans = trades.group_by("symbol").agg(first=pl.col("t").min(), last=pl.col("t").max())
+    session = stack.cassandra()
+    rows = session.execute("SELECT * FROM symbols WHERE bucket = 'all'").all()
+    session.cluster.shutdown()
+    crypto = {symbol: symbol.startswith("BINANCE:") for symbol in spans["symbol"]}
+    assert {
+        row.symbol: (
+            milliseconds(row.first_seen),
+            milliseconds(row.last_seen),
+            row.asset_class,
+            row.calendar,
+            row.source,
+        )
+        for row in rows
+    } == {
+        symbol: (
+            first,
+            last,
+            "crypto" if crypto[symbol] else "stock",
+            "24/7" if crypto[symbol] else "XNYS",
+            "replay",
+        )
+        for symbol, first, last in spans.rows()
+    }
+
+
 def test_the_small_recording_is_stored_to_the_last_trade(empty_stack: Stack) -> None:
+    started = datetime.now(UTC) - timedelta(milliseconds=1)  # receipts are in whole milliseconds
     figures = empty_stack.replay(DEMO)
     assert figures["trades"] == figures["stored"] == oracle.trades(DEMO).height
     assert figures["dead_lettered"] == 0
     check(empty_stack, DEMO)
+    check_symbols(empty_stack, oracle.trades(DEMO))
+    check_receipts(empty_stack, oracle.trades(DEMO)["symbol"][0], started)
 
 
 def test_the_crypto_recording_is_stored_to_the_last_trade(empty_stack: Stack) -> None:

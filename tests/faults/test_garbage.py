@@ -19,6 +19,7 @@ from topics import read_topic
 pytestmark = pytest.mark.timeout(600)
 
 MINUTE_MS = 60_000
+UNREADABLE_EVENT = "the feed event could not be decoded as Avro"
 
 
 def avro(**changes: object) -> bytes:
@@ -57,23 +58,29 @@ def test_garbage_on_the_topic_becomes_dead_letters_and_good_trades_go_on(stack: 
         (avro(), good, None),
     ]
 
-    before = len(read_topic(stack, "market.dead-letter"))
+    dead_letters = f"{stack.topic}.dead-letter"
+    before = len(read_topic(stack, dead_letters))
     settings = KafkaSettings(kafka_port=int(stack.settings["KAFKA_PORT"]))
     password = SecretStr(stack.secrets()["KAFKA_COLLECTOR_PASSWORD"])
     producer = Producer(client_config(settings, "collector", password))
     for value, headers, _ in messages:
-        producer.produce("market", value, b"GARBAGE", headers=list(headers.items()))
+        producer.produce(stack.topic, value, b"GARBAGE", headers=list(headers.items()))
+    events = f"{stack.topic}.events"
+    offset = len(read_topic(stack, events))
+    producer.produce(events, b"\xff\xff garbage")
     assert producer.flush(30) == 0
 
-    wait_until(
-        lambda: len(read_topic(stack, "market.dead-letter")) - before >= len(bad), "the dead letters", 120
-    )
-    letters = [dict(letter.headers()) for letter in read_topic(stack, "market.dead-letter")[before:]]
-    assert Counter(letter["reason"].decode() for letter in letters) == Counter(reason for *_, reason in bad)
+    wait_until(lambda: len(read_topic(stack, dead_letters)) - before > len(bad), "the dead letters", 120)
+    letters = [dict(letter.headers()) for letter in read_topic(stack, dead_letters)[before:]]
+    reasons = [*(reason for *_, reason in bad), UNREADABLE_EVENT]
+    assert Counter(letter["reason"].decode() for letter in letters) == Counter(reasons)
+    [event] = [letter for letter in letters if letter["reason"].decode() == UNREADABLE_EVENT]
+    place = (event["topic"].decode(), event["partition"].decode(), event["offset"].decode())
+    assert place == (events, "0", str(offset))
 
     def bars() -> list[dict[str, object]]:
         return stack.query("select trade_count, close from cassandra.market.bars_5s where symbol = 'GARBAGE'")
 
     wait_until(lambda: len(bars()) == 2, "the bars of the good trades", 120)
     assert bars() == [{"trade_count": 1, "close": 10.5}] * 2
-    assert stack.status()["pipeline"]["dead_lettered"] >= len(bad)
+    assert stack.status()["pipeline"]["dead_lettered"] >= len(reasons)

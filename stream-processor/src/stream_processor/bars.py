@@ -8,17 +8,30 @@ from collections.abc import Callable
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
+from common.bars import BAR_SECONDS
 from common.schemas import Condition
+from stream_processor.columns import Columns
+from stream_processor.windows import BARS_PER_AVERAGE
 
-BAR_SECONDS = 5
-RUNNING_AVERAGE_SECONDS = 15
-STARTS_PER_BAR = RUNNING_AVERAGE_SECONDS // BAR_SECONDS
-
-BAR_SCHEMA = (
-    "symbol string, day date, window_start timestamp, open double, high double, low double, close double, "
-    "volume double, vwap double, trade_count bigint, price_sum double, price_count bigint, value_sum double, "
-    "value_volume double, value_count bigint"
-)
+BAR_COLUMNS: Columns = {
+    "symbol": "string",
+    "day": "date",
+    "window_start": "timestamp",
+    "open": "double",
+    "high": "double",
+    "low": "double",
+    "close": "double",
+    "volume": "double",
+    "vwap": "double",
+    "trade_count": "bigint",
+    "price_sum": "double",
+    "price_count": "bigint",
+    "value_sum": "double",
+    "value_volume": "double",
+    "value_count": "bigint",
+}
+SUMS = ("trade_count", "price_sum", "price_count", "value_sum", "value_volume", "value_count")
+"""The columns of a bar that add up over the bars of a running average."""
 
 
 def window_start(timestamp: Column) -> Column:
@@ -28,7 +41,7 @@ def window_start(timestamp: Column) -> Column:
 
 
 def bars(trades: DataFrame, conditions: tuple[Condition, ...]) -> DataFrame:
-    """Return the bar of every window of `trades`, with BAR_SCHEMA; a repeated trade_id counts once.
+    """Return the bar of every window of `trades`, with BAR_COLUMNS; a repeated trade_id counts once.
 
     `trades` needs symbol, window_start, trade_timestamp, trade_id, price, volume, trade_conditions.
     """
@@ -78,19 +91,19 @@ def bars(trades: DataFrame, conditions: tuple[Condition, ...]) -> DataFrame:
         )
         .withColumn("day", F.to_date("window_start"))
         .withColumn("vwap", _ratio("value_sum", "value_volume"))
-        .select(*(field.split()[0] for field in BAR_SCHEMA.split(", ")))
+        .select(*BAR_COLUMNS)
     )
 
 
 def running_averages(bars: DataFrame) -> DataFrame:
     """Return the running averages that the bars marked `changed` touch.
 
-    `bars` has BAR_SCHEMA and `changed`; it must hold every stored bar within ten seconds of a changed one.
+    `bars` has BAR_COLUMNS and `changed`; it must hold every stored bar within ten seconds of a changed one.
     """
     starts = F.array(
         *(
             F.col("window_start") - F.expr(f"INTERVAL {BAR_SECONDS * back} SECONDS")
-            for back in range(STARTS_PER_BAR)
+            for back in range(BARS_PER_AVERAGE)
         )
     )
     return (
@@ -98,17 +111,7 @@ def running_averages(bars: DataFrame) -> DataFrame:
         .groupBy("symbol", F.col("start").alias("window_start"))
         .agg(
             F.bool_or("changed").alias("changed"),
-            *(
-                F.sum(name).alias(name)
-                for name in (
-                    "trade_count",
-                    "price_sum",
-                    "price_count",
-                    "value_sum",
-                    "value_volume",
-                    "value_count",
-                )
-            ),
+            *(F.sum(name).alias(name) for name in SUMS),
         )
         .where("changed")
         .select(

@@ -5,22 +5,31 @@ from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql.avro.functions import from_avro
 
 from common.identity import INDEX_DIGITS, LINE_DIGITS
-from common.schemas import Schema, trades_schema
+from common.schemas import Schema, events_schema, trades_schema
+from stream_processor.columns import Columns
 
 FUTURE_TOLERANCE_MS = 5 * 60 * 1000
 LAST_TIMESTAMP_MS = 253_402_300_799_999  # the year 9999, the last that every server can hold
 
-TRADE_COLUMNS = (
-    "symbol",
-    "hour",
-    "trade_timestamp",
-    "trade_id",
-    "price",
-    "volume",
-    "trade_conditions",
-    "ingest_timestamp",
-    "type",
-)
+TRADE_COLUMNS: Columns = {
+    "symbol": "string",
+    "hour": "timestamp",
+    "trade_timestamp": "timestamp",
+    "trade_id": "string",
+    "price": "double",
+    "volume": "double",
+    "trade_conditions": "array<string>",
+    "ingest_timestamp": "timestamp",
+    "type": "string",
+}
+EVENT_COLUMNS: Columns = {
+    "day": "date",
+    "at": "timestamp",
+    "session": "string",
+    "kind": "string",
+    "detail": "string",
+    "gap_seconds": "double",
+}
 
 
 def read_trades(messages: DataFrame, schemas: dict[str, Schema]) -> DataFrame:
@@ -56,7 +65,7 @@ def read_trades(messages: DataFrame, schemas: dict[str, Schema]) -> DataFrame:
         ),
     ).where(F.col("d").isNotNull() | F.col("message_reason").isNotNull())
     frame = F.split("frame", ":")
-    timestamp = F.timestamp_millis(F.when(_known_time(), F.col("d.t")))
+    timestamp = F.timestamp_millis(F.when(_known_time("d.t"), F.col("d.t")))
     return exploded.select(
         F.col("d.s").alias("symbol"),
         F.date_trunc("hour", timestamp).alias("hour"),
@@ -81,24 +90,71 @@ def read_trades(messages: DataFrame, schemas: dict[str, Schema]) -> DataFrame:
     )
 
 
-def dead_letters(trades: DataFrame) -> DataFrame:
+def read_events(messages: DataFrame) -> DataFrame:
+    """Return one row a feed event.
+
+    `messages` is what Spark's Kafka source gives. The rows have EVENT_COLUMNS, then `reason` (null when the
+    event could be read), `rejected` (the message's value), and the message's topic, partition and offset.
+    """
+    decoded = messages.select(
+        from_avro("value", events_schema().text, {"mode": "PERMISSIVE"}).alias("event"),
+        F.col("value").alias("rejected"),
+        "topic",
+        "partition",
+        "offset",
+    ).withColumn("at", F.timestamp_millis(F.when(_known_time("event.at"), F.col("event.at"))))
+    readable = F.col("at").isNotNull() & F.col("event.session").isNotNull()
+    return decoded.select(
+        F.to_date("at").alias("day"),
+        "at",
+        "event.session",
+        "event.kind",
+        "event.detail",
+        "event.gap_seconds",
+        F.when(~readable, F.lit("the feed event could not be decoded as Avro")).alias("reason"),
+        "rejected",
+        "topic",
+        "partition",
+        "offset",
+    )
+
+
+def trade_dead_letters(trades: DataFrame) -> DataFrame:
     """Return what Spark's Kafka sink needs to write the refused rows of `read_trades`."""
     return trades.where("reason IS NOT NULL").select(
         F.col("symbol").cast("binary").alias("key"),
         F.col("rejected").alias("value"),
-        F.array(
-            *(
-                F.struct(F.lit(name).alias("key"), value.cast("string").cast("binary").alias("value"))
-                for name, value in {
-                    "reason": F.col("reason"),
-                    "frame": F.col("frame"),
-                    "received_ms": F.col("received_ms"),
-                    "trades": F.lit(1),
-                    "trade_id": F.when(F.col("symbol").isNotNull(), F.col("trade_id")),
-                }.items()
-            )
-        ).alias("headers"),
+        _headers(
+            reason=F.col("reason"),
+            frame=F.col("frame"),
+            received_ms=F.col("received_ms"),
+            trades=F.lit(1),
+            trade_id=F.when(F.col("symbol").isNotNull(), F.col("trade_id")),
+        ),
     )
+
+
+def event_dead_letters(events: DataFrame) -> DataFrame:
+    """Return what Spark's Kafka sink needs to write the refused rows of `read_events`."""
+    return events.where("reason IS NOT NULL").select(
+        F.col("rejected").alias("value"),
+        _headers(
+            reason=F.col("reason"),
+            topic=F.col("topic"),
+            partition=F.col("partition"),
+            offset=F.col("offset"),
+            trades=F.lit(0),
+        ),
+    )
+
+
+def _headers(**values: Column) -> Column:
+    return F.array(
+        *(
+            F.struct(F.lit(name).alias("key"), value.cast("string").cast("binary").alias("value"))
+            for name, value in values.items()
+        )
+    ).alias("headers")
 
 
 def _header(name: str) -> Column:
@@ -120,13 +176,13 @@ def _message_reason(schemas: dict[str, Schema]) -> Column:
     )
 
 
-def _known_time() -> Column:
-    return F.col("d.t").between(0, LAST_TIMESTAMP_MS)
+def _known_time(name: str) -> Column:
+    return F.col(name).between(0, LAST_TIMESTAMP_MS)
 
 
 def _trade_reason() -> Column:
     return (
-        F.when(~_known_time(), F.lit("the time was before 1970 or after 9999"))
+        F.when(~_known_time("d.t"), F.lit("the time was before 1970 or after 9999"))
         .when(
             F.col("d.t") > F.col("received_ms") + FUTURE_TOLERANCE_MS,
             F.lit("the trade was stamped more than 5 minutes after its receipt"),

@@ -3,26 +3,29 @@
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from common.kafka import client_config
-from stream_processor.settings import StreamProcessorSettings
-
 Offsets = dict[tuple[str, int], int]
 
-ANSWER_WITHIN_SECONDS = 30.0
-PAUSE_SECONDS = 0.5
+OFFSET_LOG_VERSION = "v1"  # as Spark 3.5 writes it
+ANSWER_WITHIN_SECONDS = 30.0  # pragma: no mutate: longer than a broker needs to start
+PAUSE_SECONDS = 0.5  # pragma: no mutate: between two attempts
 
 
 def batch_end(checkpoint: Path, batch_id: int) -> Offsets:
     """Return the offsets at which a batch ends, from the log that Spark writes before it runs the batch.
 
     The log has a version, the batch's metadata and one line a source: `{topic: {partition: offset}}`.
+    Raises ValueError when it has another format.
     """
-    source = (checkpoint / "offsets" / str(batch_id)).read_text(encoding="utf-8").splitlines()[2]
+    path = checkpoint / "offsets" / str(batch_id)
+    version, _, *sources = path.read_text(encoding="utf-8").splitlines()
+    if version != OFFSET_LOG_VERSION or len(sources) != 1:
+        raise ValueError(f"{path} was not an offset log {OFFSET_LOG_VERSION} of one source.")
+    [source] = sources
     return {
         (topic, int(partition)): offset
         for topic, partitions in json.loads(source).items()
@@ -37,11 +40,8 @@ class Progress:
     wait for it, and found there again after a restart.
     """
 
-    def __init__(self, settings: StreamProcessorSettings, group: str) -> None:
-        self._consumer = Consumer(
-            client_config(settings, settings.kafka_username, settings.kafka_stream_processor_password)
-            | {"group.id": group, "enable.auto.commit": False}
-        )
+    def __init__(self, login: Mapping[str, str | int], group: str) -> None:
+        self._consumer = Consumer({**login, "group.id": group, "enable.auto.commit": False})
         self._reached: Offsets = {}
         self._moved = threading.Condition()
         self._given_up = False
@@ -52,7 +52,7 @@ class Progress:
         places = [TopicPartition(topic, partition) for partition in partitions]
         committed = _retried(lambda: self._consumer.committed(places, timeout=ANSWER_WITHIN_SECONDS))
         with self._moved:
-            self._reached = {(p.topic, p.partition): p.offset for p in committed if p.offset >= 0}
+            self._reached = {(p.topic, p.partition): max(p.offset, 0) for p in committed}
 
     def commit(self, offsets: Offsets) -> None:
         """Tell Kafka that everything before `offsets` is stored."""
@@ -78,9 +78,11 @@ class Progress:
         return all(self._reached.get(partition, 0) >= offset for partition, offset in offsets.items())
 
 
-def _retried(call: Callable[[], list[TopicPartition]]) -> list[TopicPartition]:
+def _retried(
+    call: Callable[[], list[TopicPartition]], seconds: float = ANSWER_WITHIN_SECONDS
+) -> list[TopicPartition]:
     """Repeat a call while the group has no coordinator, as just after Kafka's start."""
-    deadline = time.monotonic() + ANSWER_WITHIN_SECONDS
+    deadline = time.monotonic() + seconds
     while True:
         try:
             partitions = call()

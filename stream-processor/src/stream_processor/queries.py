@@ -1,40 +1,44 @@
 """The three streaming queries: raw trades, bars with running averages, and the feed's events."""
 
 import threading
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
-from pyspark.sql.avro.functions import from_avro
 from pyspark.sql.streaming import StreamingQuery
 
+from common.bars import BAR_SECONDS
 from common.cassandra import KEYSPACE
-from common.identity import journal_source
-from common.kafka import BARS_GROUP, TRADES_GROUP
-from common.schemas import events_schema, trade_conditions, trades_schemas
-from stream_processor.bars import (
-    BAR_SCHEMA,
-    BAR_SECONDS,
-    STARTS_PER_BAR,
-    bars,
-    running_averages,
-    window_start,
+from common.kafka import BARS_GROUP, TRADES_GROUP, client_config
+from common.schemas import trade_conditions, trades_schemas
+from stream_processor.bars import BAR_COLUMNS, bars, running_averages, window_start
+from stream_processor.columns import ddl
+from stream_processor.messages import (
+    EVENT_COLUMNS,
+    TRADE_COLUMNS,
+    event_dead_letters,
+    read_events,
+    read_trades,
+    trade_dead_letters,
 )
-from stream_processor.messages import TRADE_COLUMNS, dead_letters, read_trades
 from stream_processor.offsets import Progress, batch_end
 from stream_processor.session import kafka_options
 from stream_processor.settings import StreamProcessorSettings
-from stream_processor.store import STORED_TRADE_SCHEMA, Seen, Store, Window, open_session, stored_trades
+from stream_processor.store import STORED_TRADE_COLUMNS, Store, open_session, stored_trades
+from stream_processor.windows import (
+    Window,
+    WindowTrades,
+    count_late,
+    neighbourhood,
+    symbol_activity,
+)
 
 TRADES_TRIGGER = "1 second"
 BARS_TRIGGER = f"{BAR_SECONDS} seconds"
 EVENTS_TRIGGER = "5 seconds"
-LATE_AFTER = timedelta(minutes=1)
 STORED_WITHIN_SECONDS = 300.0
 
 
@@ -61,12 +65,13 @@ class Queries:
         self._settings = settings
         self._spark = spark
         self.counters = Counters()
+        login = client_config(settings, settings.kafka_username, settings.kafka_stream_processor_password)
         self._store = Store(open_session(settings))
-        self._trades_progress = Progress(settings, TRADES_GROUP)
+        self._trades_progress = Progress(login, TRADES_GROUP)
         self._trades_progress.restore(settings.kafka_topic_name)
-        self._bars_progress = Progress(settings, BARS_GROUP)
+        self._bars_progress = Progress(login, BARS_GROUP)
         self._conditions = trade_conditions()
-        self._bar_schema = spark.createDataFrame([], BAR_SCHEMA).schema
+        self._bar_schema = spark.createDataFrame([], ddl(BAR_COLUMNS)).schema
 
     def start(self) -> list[StreamingQuery]:
         """Start all queries."""
@@ -80,7 +85,7 @@ class Queries:
             self._run("bars", good, BARS_TRIGGER, self._write_bars),
             self._run(
                 "events",
-                _read_events(self._read(self._settings.events_topic)),
+                read_events(self._read(self._settings.events_topic)),
                 EVENTS_TRIGGER,
                 self._write_events,
             ),
@@ -126,9 +131,7 @@ class Queries:
         _append(observed.where("reason IS NULL").select(*TRADE_COLUMNS), "trades")
         stored, refused = counts.get["stored"], counts.get["refused"]
         if refused:
-            dead_letters(trades).write.format("kafka").options(**kafka_options(self._settings)).option(
-                "topic", self._settings.dead_letter_topic
-            ).save()
+            self._write_dead_letters(trade_dead_letters(trades))
         self.counters.add(trades_stored=stored, dead_lettered=refused)
         self._trades_progress.commit(batch_end(self._checkpoint("trades"), batch_id))
 
@@ -140,33 +143,25 @@ class Queries:
             )
         trades.persist()
         try:
-            touched = _touched(trades)
+            touched = windows_of(trades)
             if touched:
-                self._update_bars(trades, {window: row["trades"] for window, row in touched.items()})
-                self._store.note_symbols(_seen(touched))
+                self._update_bars(trades, touched)
+                self._store.upsert_symbols(symbol_activity(touched))
         finally:
             trades.unpersist()
         self._bars_progress.commit(end)
 
-    def _update_bars(self, trades: DataFrame, touched: dict[Window, int]) -> None:
+    def _update_bars(self, trades: DataFrame, touched: dict[Window, WindowTrades]) -> None:
         """Write the bars of the windows that a batch touches, and the running averages over them.
 
         A window without a bar has no trades but the batch's: every earlier batch wrote the bars of its own.
         The trades of the others are read back.
         """
-        reach = timedelta(seconds=BAR_SECONDS * (STARTS_PER_BAR - 1))
-        step = timedelta(seconds=BAR_SECONDS)
-        around = {
-            Window(symbol, start - reach + step * offset)
-            for symbol, start in touched
-            for offset in range(2 * STARTS_PER_BAR - 1)
-        }
-        stored = self._store.bars(around)
+        stored = self._store.bars(neighbourhood(touched))
         known = [window for window in stored if window in touched]
         neighbours = [row for window, row in stored.items() if window not in touched]
 
-        columns = [name.split()[0] for name in STORED_TRADE_SCHEMA.split(", ")]
-        of_windows = trades.select(*columns)
+        of_windows = trades.select(*STORED_TRADE_COLUMNS)
         if known:
             of_windows = of_windows.unionByName(stored_trades(self._spark, known))
         changed = bars(of_windows, self._conditions).persist()
@@ -178,11 +173,23 @@ class Queries:
             _append(running_averages(all_bars), "running_averages_15s")
         finally:
             changed.unpersist()
-        limit = datetime.now(UTC) - LATE_AFTER
-        self.counters.add(late=sum(touched[window] for window in known if window.start + step < limit))
+        self.counters.add(late=count_late(touched, known, datetime.now(UTC)))
 
     def _write_events(self, events: DataFrame, batch_id: int) -> None:
-        _append(events, "feed_events")
+        events.persist()
+        try:
+            _append(events.where("reason IS NULL").select(*EVENT_COLUMNS), "feed_events")
+            refused = events.where("reason IS NOT NULL").count()
+            if refused:
+                self._write_dead_letters(event_dead_letters(events))
+        finally:
+            events.unpersist()
+        self.counters.add(dead_lettered=refused)
+
+    def _write_dead_letters(self, letters: DataFrame) -> None:
+        letters.write.format("kafka").options(**kafka_options(self._settings)).option(
+            "topic", self._settings.dead_letter_topic
+        ).save()
 
 
 def _append(frame: DataFrame, table: str) -> None:
@@ -191,25 +198,8 @@ def _append(frame: DataFrame, table: str) -> None:
     ).save()
 
 
-def _read_events(messages: DataFrame) -> DataFrame:
-    event = from_avro("value", events_schema().text, {"mode": "PERMISSIVE"}).alias("event")
-    return (
-        messages.select(event)
-        .where("event.at IS NOT NULL AND event.session IS NOT NULL")
-        .withColumn("at", F.timestamp_millis("event.at"))
-        .select(
-            F.to_date("at").alias("day"),
-            "at",
-            "event.session",
-            "event.kind",
-            "event.detail",
-            "event.gap_seconds",
-        )
-    )
-
-
-def _touched(trades: DataFrame) -> dict[Window, Any]:
-    """Return the windows of a batch with their number of trades, span of time and newest trade id."""
+def windows_of(trades: DataFrame) -> dict[Window, WindowTrades]:
+    """Return the windows of a batch; `trades` needs symbol, window_start, trade_timestamp and trade_id."""
     rows = (
         trades.groupBy("symbol", F.unix_millis("window_start").alias("start"))
         .agg(
@@ -220,22 +210,12 @@ def _touched(trades: DataFrame) -> dict[Window, Any]:
         )
         .collect()
     )
-    return {Window(row["symbol"], _utc(row["start"])): row for row in rows}
-
-
-def _seen(touched: dict[Window, Any]) -> list[Seen]:
-    rows = defaultdict(list)
-    for window, row in touched.items():
-        rows[window.symbol].append(row)
-    return [
-        Seen(
-            symbol,
-            _utc(min(row["first"] for row in group)),
-            _utc(max(row["last"] for row in group)),
-            journal_source(max(row["newest"] for row in group).partition(":")[0]),
+    return {
+        Window(row["symbol"], _utc(row["start"])): WindowTrades(
+            row["trades"], _utc(row["first"]), _utc(row["last"]), row["newest"]
         )
-        for symbol, group in rows.items()
-    ]
+        for row in rows
+    }
 
 
 def _utc(milliseconds: int) -> datetime:

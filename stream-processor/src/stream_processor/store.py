@@ -2,8 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from datetime import UTC, date, datetime, timedelta
-from typing import Any, NamedTuple, TypeVar
+from datetime import UTC, date, datetime
+from typing import Any, TypeVar
 
 import pyarrow as pa
 from cassandra.cluster import Session
@@ -11,10 +11,11 @@ from cassandra.concurrent import execute_concurrent, execute_concurrent_with_arg
 from pyspark.sql import DataFrame, SparkSession
 
 from common.cassandra import connect
-from common.identity import Source
 from common.symbols import SYMBOLS_BUCKET, asset_class, calendar
-from stream_processor.bars import BAR_SCHEMA, BAR_SECONDS
+from stream_processor.bars import BAR_COLUMNS
+from stream_processor.columns import Columns, ddl
 from stream_processor.settings import StreamProcessorSettings
+from stream_processor.windows import BAR, SymbolActivity, Window
 
 Item = TypeVar("Item")
 
@@ -22,37 +23,22 @@ KEYS_PER_QUERY = 100
 CONCURRENT_QUERIES = 32
 WINDOWS_PER_TASK = 500
 
-STORED_TRADE_SCHEMA = (
-    "symbol string, window_start timestamp, trade_timestamp timestamp, trade_id string, "
-    "price double, volume double, trade_conditions array<string>"
-)
-_ARROW_TRADES = pa.schema(
-    [
-        ("symbol", pa.string()),
-        ("window_start", pa.timestamp("us", "UTC")),
-        ("trade_timestamp", pa.timestamp("us", "UTC")),
-        ("trade_id", pa.string()),
-        ("price", pa.float64()),
-        ("volume", pa.float64()),
-        ("trade_conditions", pa.list_(pa.string())),
-    ]
-)
-
-
-class Window(NamedTuple):
-    """One bar's place: its symbol and its start (aware, UTC)."""
-
-    symbol: str
-    start: datetime
-
-
-class Seen(NamedTuple):
-    """What a batch tells of a symbol: its first and last trade's time and the source of its last receipt."""
-
-    symbol: str
-    first: datetime
-    last: datetime
-    source: Source
+STORED_TRADE_COLUMNS: Columns = {
+    "symbol": "string",
+    "window_start": "timestamp",
+    "trade_timestamp": "timestamp",
+    "trade_id": "string",
+    "price": "double",
+    "volume": "double",
+    "trade_conditions": "array<string>",
+}
+_ARROW_TYPES = {
+    "string": pa.string(),
+    "timestamp": pa.timestamp("us", "UTC"),
+    "double": pa.float64(),
+    "array<string>": pa.list_(pa.string()),
+}
+_ARROW_TRADES = pa.schema([(name, _ARROW_TYPES[kind]) for name, kind in STORED_TRADE_COLUMNS.items()])
 
 
 def open_session(settings: StreamProcessorSettings) -> Session:
@@ -65,7 +51,7 @@ class Store:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        columns = ", ".join(field.split()[0] for field in BAR_SCHEMA.split(", "))
+        columns = ", ".join(BAR_COLUMNS)
         self._select_bars = session.prepare(
             f"SELECT {columns} FROM bars_5s WHERE symbol = ? AND day = ? AND window_start IN ?"  # noqa: S608
         )
@@ -73,8 +59,8 @@ class Store:
             "INSERT INTO symbols (bucket, symbol, asset_class, source, calendar, first_seen, last_seen) "
             "VALUES (?, ?, ?, ?, ?, ?, ?)"
         )
-        self._seen = {
-            row.symbol: Seen(
+        self._known = {
+            row.symbol: SymbolActivity(
                 row.symbol, row.first_seen.replace(tzinfo=UTC), row.last_seen.replace(tzinfo=UTC), row.source
             )
             for row in session.execute(
@@ -84,7 +70,7 @@ class Store:
         }
 
     def bars(self, windows: Iterable[Window]) -> dict[Window, tuple[Any, ...]]:
-        """Return the stored bars of `windows`, as rows of BAR_SCHEMA; windows without a bar are left out."""
+        """Return the stored bars of `windows`, as rows of BAR_COLUMNS; windows without a bar are left out."""
         starts: dict[tuple[str, date], list[datetime]] = defaultdict(list)
         for window in windows:
             starts[window.symbol, window.start.date()].append(window.start)
@@ -106,21 +92,20 @@ class Store:
                 found[Window(row.symbol, start)] = row._replace(day=row.day.date(), window_start=start)
         return found
 
-    def note_symbols(self, batch: Iterable[Seen]) -> None:
-        """Widen each symbol's span of time and remember its latest source."""
+    def upsert_symbols(self, activities: Iterable[SymbolActivity]) -> None:
+        """Extend each symbol's span of time and remember its latest source."""
         statements = []
-        for seen in batch:
-            known = self._seen.get(seen.symbol, seen)
-            wider = seen._replace(first=min(seen.first, known.first), last=max(seen.last, known.last))
-            self._seen[seen.symbol] = wider
+        for activity in activities:
+            extended = activity.extended(self._known.get(activity.symbol, activity))
+            self._known[activity.symbol] = extended
             values = (
                 SYMBOLS_BUCKET,
-                wider.symbol,
-                asset_class(wider.symbol),
-                wider.source,
-                calendar(wider.symbol, wider.source),
-                wider.first,
-                wider.last,
+                extended.symbol,
+                asset_class(extended.symbol),
+                extended.source,
+                calendar(extended.symbol, extended.source),
+                extended.first,
+                extended.last,
             )
             statements.append((self._insert_symbol, values))
         execute_concurrent(
@@ -129,12 +114,12 @@ class Store:
 
 
 def stored_trades(spark: SparkSession, windows: list[Window]) -> DataFrame:
-    """Return the stored trades of `windows`, with STORED_TRADE_SCHEMA; Spark's workers read them."""
+    """Return the stored trades of `windows`, with STORED_TRADE_COLUMNS; Spark's workers read them."""
     frame = spark.createDataFrame(
         [tuple(window) for window in windows], "symbol string, window_start timestamp"
     )
     tasks = min(-(-len(windows) // WINDOWS_PER_TASK), spark.sparkContext.defaultParallelism)
-    return frame.coalesce(tasks).mapInArrow(_read_trades, STORED_TRADE_SCHEMA)
+    return frame.coalesce(tasks).mapInArrow(_read_trades, ddl(STORED_TRADE_COLUMNS))
 
 
 def _chunks(items: list[Item]) -> Iterator[list[Item]]:
@@ -160,7 +145,7 @@ def _read_trades(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
                     symbol,
                     start.replace(minute=0, second=0, microsecond=0),
                     start,
-                    start + timedelta(seconds=BAR_SECONDS),
+                    start + BAR,
                 )
                 for symbol, start in chunk
             ]

@@ -3,6 +3,7 @@
 import re
 from typing import get_args
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,6 +11,7 @@ from common.identity import (
     INDEX_DIGITS,
     JOURNAL_ID_PATTERN,
     LINE_DIGITS,
+    MAX_TRADES_PER_MESSAGE,
     Source,
     journal_id,
     journal_source,
@@ -23,6 +25,18 @@ sources = st.sampled_from(get_args(Source))
 places = st.tuples(
     moments, sources, st.integers(1, 10**LINE_DIGITS - 1), st.integers(0, 10**INDEX_DIGITS - 1)
 )
+
+
+def test_the_parts_of_a_trade_id_have_fixed_widths() -> None:
+    assert trade_id("20240808T120000123l", 42, 7) == "20240808T120000123l:0000000042:00007"
+    assert trade_id("20240808T120000123l", 10**10 - 1, MAX_TRADES_PER_MESSAGE - 1).endswith(
+        ":9999999999:99999"
+    )
+
+
+@pytest.mark.parametrize(("source", "letter"), [("live", "l"), ("demo", "d"), ("replay", "r")])
+def test_a_journal_is_named_by_its_start_and_the_letter_of_its_source(source: Source, letter: str) -> None:
+    assert journal_id(1_723_118_400_007, source) == f"20240808T120000007{letter}"
 
 
 @given(places, places)

@@ -1,0 +1,69 @@
+"""The windows that a batch of trades touches, and what follows from them; pure."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import NamedTuple, Self
+
+from common.bars import BAR_SECONDS, RUNNING_AVERAGE_SECONDS
+from common.identity import Source, journal_source
+
+BAR = timedelta(seconds=BAR_SECONDS)
+BARS_PER_AVERAGE = RUNNING_AVERAGE_SECONDS // BAR_SECONDS
+LATE_AFTER = timedelta(minutes=1)
+
+
+class Window(NamedTuple):
+    """One bar's place: its symbol and its start (aware, UTC)."""
+
+    symbol: str
+    start: datetime
+
+
+class WindowTrades(NamedTuple):
+    """A batch's trades in one window: how many, the first and last time, and the newest trade id."""
+
+    trades: int
+    first: datetime
+    last: datetime
+    newest: str
+
+
+class SymbolActivity(NamedTuple):
+    """A symbol's first and last trade's time, and the source of its last receipt."""
+
+    symbol: str
+    first: datetime
+    last: datetime
+    source: Source
+
+    def extended(self, known: Self) -> Self:
+        """Return the activity over the span of time of both, with this one's source."""
+        return self._replace(first=min(self.first, known.first), last=max(self.last, known.last))
+
+
+def neighbourhood(touched: Iterable[Window]) -> set[Window]:
+    """Return the windows whose bars the running averages over touched windows need."""
+    reach = range(1 - BARS_PER_AVERAGE, BARS_PER_AVERAGE)
+    return {Window(symbol, start + BAR * offset) for symbol, start in touched for offset in reach}
+
+
+def count_late(touched: Mapping[Window, WindowTrades], known: Iterable[Window], now: datetime) -> int:
+    """Return the number of trades in windows that had a bar already and ended more than a minute ago."""
+    return sum(touched[window].trades for window in known if window.start + BAR < now - LATE_AFTER)
+
+
+def symbol_activity(touched: Mapping[Window, WindowTrades]) -> list[SymbolActivity]:
+    """Return the activity of each symbol of a batch."""
+    symbols: dict[str, list[WindowTrades]] = defaultdict(list)
+    for window, trades in touched.items():
+        symbols[window.symbol].append(trades)
+    return [
+        SymbolActivity(
+            symbol,
+            min(trades.first for trades in group),
+            max(trades.last for trades in group),
+            journal_source(max(trades.newest for trades in group).partition(":")[0]),
+        )
+        for symbol, group in symbols.items()
+    ]

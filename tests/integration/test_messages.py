@@ -1,0 +1,204 @@
+"""From Kafka's messages to rows by a local Spark: trades, feed events, and what is refused."""
+
+import io
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import fastavro
+import pytest
+from pyspark.sql import DataFrame, Row, SparkSession
+
+from common.identity import trade_id
+from common.schemas import events_schema, trades_schema, trades_schemas
+from stream_processor.messages import (
+    EVENT_COLUMNS,
+    TRADE_COLUMNS,
+    event_dead_letters,
+    read_events,
+    read_trades,
+    trade_dead_letters,
+)
+
+EPOCH = datetime(1970, 1, 1)
+JOURNAL = "20240808T120000123l"
+RECEIVED_MS = 1_723_118_400_456
+TIME_MS = 1_723_118_399_987
+HEADERS = {
+    "frame": f"{JOURNAL}:42",
+    "received_ms": str(RECEIVED_MS),
+    "schema": trades_schema().fingerprint,
+}
+KAFKA = (
+    "key binary, value binary, topic string, partition int, offset bigint, "
+    "headers array<struct<key: string, value: binary>>"
+)
+Message = tuple[bytes | None, Mapping[str, str]]
+
+
+def naive(milliseconds: int) -> datetime:
+    """Return what Spark collects for a time: UTC without a zone."""
+    return EPOCH + timedelta(milliseconds=milliseconds)
+
+
+def trade(**changes: Any) -> dict[str, Any]:
+    return {"c": ["1", "12"], "p": 10.5, "s": "AAPL", "t": TIME_MS, "v": 2.0} | changes
+
+
+def avro(*trades: dict[str, Any]) -> bytes:
+    value = io.BytesIO()
+    fastavro.schemaless_writer(value, trades_schema().parsed, {"data": trades, "type": "trade"})
+    return value.getvalue()
+
+
+def messages(spark: SparkSession, *sent: Message) -> DataFrame:
+    """Return messages as Spark's Kafka source gives them."""
+    rows = [
+        (b"AAPL", value, "market", 2, offset, [(name, text.encode()) for name, text in headers.items()])
+        for offset, (value, headers) in enumerate(sent)
+    ]
+    return spark.createDataFrame(rows, KAFKA)
+
+
+def collected(spark: SparkSession, *sent: Message) -> list[Row]:
+    return read_trades(messages(spark, *sent), trades_schemas()).collect()
+
+
+def test_every_column_of_a_trade_follows_from_its_message(spark: SparkSession) -> None:
+    value = avro(trade(), trade(c=None, p=7, v=0, t=0), trade(c=["8", None]))
+    rows = collected(spark, (value, HEADERS))
+
+    def row(index: int, milliseconds: int, *others: Any) -> tuple[Any, ...]:
+        time = naive(milliseconds)
+        hour = time.replace(minute=0, second=0, microsecond=0)
+        ids = trade_id(JOURNAL, 42, index)
+        return ("AAPL", hour, time, ids, *others, naive(RECEIVED_MS), "trade")
+
+    assert [tuple(row[name] for name in TRADE_COLUMNS) for row in rows] == [
+        row(0, TIME_MS, 10.5, 2.0, ["1", "12"]),
+        row(1, 0, 7.0, 0.0, None),
+        row(2, TIME_MS, 10.5, 2.0, ["8"]),
+    ]
+    assert [row.reason for row in rows] == [None] * 3
+
+
+def test_a_frame_without_trades_gives_no_row(spark: SparkSession) -> None:
+    assert collected(spark, (avro(), HEADERS)) == []
+
+
+def test_a_refused_trade_does_not_move_its_neighbours_ids(spark: SparkSession) -> None:
+    value = avro(trade(), trade(p=float("nan")), trade())
+    rows = collected(spark, (value, HEADERS))
+    assert [(row.trade_id, row.reason is None) for row in rows] == [
+        (trade_id(JOURNAL, 42, 0), True),
+        (trade_id(JOURNAL, 42, 1), False),
+        (trade_id(JOURNAL, 42, 2), True),
+    ]
+
+
+UNREADABLE = "the value could not be decoded as Avro"
+NO_FRAME = "the header frame was missing or not <journal id>:<line>"
+NO_RECEIPT = "the header received_ms was missing or not a number"
+NO_SCHEMA = "the header schema was missing or named no known schema"
+
+
+def without(name: str) -> dict[str, str]:
+    return {key: value for key, value in HEADERS.items() if key != name}
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ((b"\xff\x00 garbage", HEADERS), UNREADABLE),
+        ((b"", HEADERS), UNREADABLE),
+        ((None, HEADERS), UNREADABLE),
+        ((avro(trade()), {}), NO_FRAME),
+        ((avro(trade()), without("frame")), NO_FRAME),
+        ((avro(trade()), HEADERS | {"frame": f"{JOURNAL}:0"}), NO_FRAME),
+        ((avro(trade()), HEADERS | {"frame": f"{JOURNAL}:1:2"}), NO_FRAME),
+        ((avro(trade()), HEADERS | {"frame": "20240808T120000123x:1"}), NO_FRAME),
+        ((avro(trade()), without("received_ms")), NO_RECEIPT),
+        ((avro(trade()), HEADERS | {"received_ms": "now"}), NO_RECEIPT),
+        ((avro(trade()), without("schema")), NO_SCHEMA),
+        ((avro(trade()), HEADERS | {"schema": "0123456789abcdef"}), NO_SCHEMA),
+    ],
+)
+def test_a_message_that_cannot_be_read_is_refused_whole(
+    spark: SparkSession, message: Message, reason: str
+) -> None:
+    [row] = collected(spark, message)
+    assert (row.reason, row.symbol, row.rejected) == (reason, None, message[0])
+    [letter] = trade_dead_letters(read_trades(messages(spark, message), trades_schemas())).collect()
+    assert (letter.key, letter.value) == (None, message[0])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"t": RECEIVED_MS + 300_001},
+        {"t": -1},
+        {"t": 2**62},
+        {"p": float("nan")},
+        {"p": float("inf")},
+        {"v": float("nan")},
+        {"v": float("-inf")},
+        {"s": ""},
+    ],
+)
+def test_an_impossible_trade_is_refused_alone(spark: SparkSession, changes: dict[str, Any]) -> None:
+    rows = collected(spark, (avro(trade(**changes), trade()), HEADERS))
+    assert [row.reason is None for row in rows] == [False, True]
+
+
+def test_a_trade_within_five_minutes_of_its_receipt_is_taken(spark: SparkSession) -> None:
+    [row] = collected(spark, (avro(trade(t=RECEIVED_MS + 300_000)), HEADERS))
+    assert row.reason is None
+
+
+def test_a_dead_letter_holds_the_trade_and_where_it_came_from(spark: SparkSession) -> None:
+    refused = read_trades(messages(spark, (avro(trade(), trade(t=-1)), HEADERS)), trades_schemas())
+    [letter] = trade_dead_letters(refused).collect()
+    assert letter.key == b"AAPL"
+    assert letter.value == b'{"c":["1","12"],"p":10.5,"s":"AAPL","t":-1,"v":2.0}'
+    headers = {header.key: header.value.decode() for header in letter.headers}
+    assert headers.pop("reason")
+    assert headers == {
+        "frame": f"{JOURNAL}:42",
+        "received_ms": str(RECEIVED_MS),
+        "trades": "1",
+        "trade_id": trade_id(JOURNAL, 42, 1),
+    }
+
+
+def event(**changes: Any) -> bytes:
+    value = io.BytesIO()
+    record = {"at": TIME_MS, "session": "s", "kind": "gap", "detail": "why", "gap_seconds": 1.5} | changes
+    fastavro.schemaless_writer(value, events_schema().parsed, record)
+    return value.getvalue()
+
+
+def test_every_column_of_a_feed_event_follows_from_its_message(spark: SparkSession) -> None:
+    rows = read_events(messages(spark, (event(), {}), (event(gap_seconds=None), {}))).collect()
+    day, at = datetime.fromtimestamp(TIME_MS / 1000, UTC).date(), naive(TIME_MS)
+    assert [tuple(row[name] for name in EVENT_COLUMNS) for row in rows] == [
+        (day, at, "s", "gap", "why", 1.5),
+        (day, at, "s", "gap", "why", None),
+    ]
+    assert [row.reason for row in rows] == [None, None]
+
+
+def test_a_feed_event_that_cannot_be_read_becomes_a_dead_letter(spark: SparkSession) -> None:
+    garbage = [b"\xff\xff garbage", None, event(at=2**62)]
+    sent: list[Message] = [(event(), {}), *((value, {}) for value in garbage)]
+    letters = event_dead_letters(read_events(messages(spark, *sent))).collect()
+    assert [letter.value for letter in letters] == garbage
+    assert [{header.key: header.value for header in letter.headers} for letter in letters] == [
+        {
+            "reason": b"the feed event could not be decoded as Avro",
+            "topic": b"market",
+            "partition": b"2",
+            "offset": str(offset).encode(),
+            "trades": b"0",
+        }
+        for offset in (1, 2, 3)
+    ]

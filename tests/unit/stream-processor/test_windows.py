@@ -1,0 +1,71 @@
+"""What follows from the windows that a batch touches."""
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.identity import Source, journal_id, trade_id
+from stream_processor.windows import (
+    SymbolActivity,
+    Window,
+    WindowTrades,
+    count_late,
+    neighbourhood,
+    symbol_activity,
+)
+
+START = datetime(2024, 8, 8, 23, 59, 50, tzinfo=UTC)
+
+
+def at(seconds: float) -> datetime:
+    return START + timedelta(seconds=seconds)
+
+
+def trades(count: int, first: float, last: float, source: Source = "live", line: int = 1) -> WindowTrades:
+    return WindowTrades(count, at(first), at(last), trade_id(journal_id(0, source), line, 0))
+
+
+def test_the_neighbourhood_is_the_bars_of_every_average_over_a_touched_window() -> None:
+    found = neighbourhood([Window("A", at(0)), Window("A", at(5)), Window("B", at(100))])
+    assert found == {
+        *(Window("A", at(seconds)) for seconds in (-10, -5, 0, 5, 10, 15)),
+        *(Window("B", at(seconds)) for seconds in (90, 95, 100, 105, 110)),
+    }
+
+
+def test_only_trades_of_known_windows_that_ended_over_a_minute_ago_are_late() -> None:
+    touched = {
+        Window("A", at(0)): trades(3, 0, 1),
+        Window("A", at(5)): trades(40, 5, 6),
+        Window("B", at(0)): trades(500, 0, 1),
+    }
+    known = [Window("A", at(0)), Window("A", at(5))]
+    assert count_late(touched, known, now=at(65)) == 0
+    assert count_late(touched, known, now=at(65.001)) == 3
+    assert count_late(touched, known, now=at(71)) == 43
+    assert count_late(touched, list(touched), now=at(71)) == 543
+
+
+def test_a_symbols_activity_spans_its_windows_and_has_the_source_of_the_newest_receipt() -> None:
+    touched = {
+        Window("A", at(5)): trades(1, 6, 9, "demo", line=2),
+        Window("A", at(0)): trades(1, 1, 2, "replay", line=3),
+        Window("B", at(0)): trades(1, 0, 4, "live"),
+        Window("A", at(10)): trades(1, 10, 10, "demo", line=1),
+    }
+    # The journals' ids differ by their letter only: "r" sorts behind "d".
+    assert symbol_activity(touched) == [
+        SymbolActivity("A", at(1), at(10), "replay"),
+        SymbolActivity("B", at(0), at(4), "live"),
+    ]
+
+
+@given(st.lists(st.tuples(st.integers(0, 100), st.integers(0, 100)), min_size=1))
+def test_an_extended_activity_never_shrinks(spans: list[tuple[int, int]]) -> None:
+    first, *others = (SymbolActivity("A", at(min(span)), at(max(span)), "live") for span in spans)
+    known = first
+    for activity in others:
+        known = activity._replace(source="demo").extended(known)
+    assert (known.first, known.last) == (at(min(map(min, spans))), at(max(map(max, spans))))
+    assert known.source == ("demo" if others else "live")
