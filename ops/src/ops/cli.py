@@ -7,9 +7,9 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
-from common.settings import SettingsError, market_home
+from common.settings import Feed, SettingsError, market_home
 from ops.errors import MarketError
 from ops.install.bootstrap import BootstrapError
 from ops.lifecycle.stack import adopt_running_ports
@@ -231,9 +231,7 @@ def parser() -> argparse.ArgumentParser:
         return command
 
     one = add(up, "install what is missing, start every service and return when all are ready")
-    one.add_argument(
-        "--feed", choices=("demo", "live", "none"), help="default: live with FINNHUB_API_TOKEN, else demo"
-    )
+    one.add_argument("--feed", choices=get_args(Feed), help="default: live with FINNHUB_API_TOKEN, else demo")
     one.add_argument("--keep", action="store_true", help="go live although the store holds demo data")
     add(down, "stop every service; nothing is lost")
     one = add(status, "show each service's state and the pipeline's figures")
