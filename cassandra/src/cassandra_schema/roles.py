@@ -39,7 +39,7 @@ def passwords(settings: CassandraSchemaSettings) -> dict[str, SecretStr]:
     return {role: getattr(settings, f"cassandra_{role}_password") for role in ROLES}
 
 
-def changes(role: str, wanted: Mapping[str, set[str]], present: Mapping[str, set[str]]) -> list[str]:
+def grant_statements(role: str, wanted: Mapping[str, set[str]], present: Mapping[str, set[str]]) -> list[str]:
     """Return the statements that turn the present permissions of a role into the wanted ones."""
     statements = []
     for resource in sorted({*wanted, *present}):

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from cassandra_schema.migrations import Migration, SchemaError, pending
 from cassandra_schema.retention import TableOptions, days_kept, options
-from cassandra_schema.roles import ROLES, Grants, changes, passwords
+from cassandra_schema.roles import ROLES, Grants, grant_statements, passwords
 from cassandra_schema.settings import CassandraSchemaSettings
 from common.cassandra import DATACENTER, KEYSPACE, connect
 
@@ -162,7 +162,7 @@ def set_roles(session: Session, settings: CassandraSchemaSettings) -> list[str]:
     done = []
     for role, password in passwords(settings).items():
         _set_role(session, role, password)
-        statements = changes(role, ROLES[role], present[role])
+        statements = grant_statements(role, ROLES[role], present[role])
         for statement in statements:
             session.execute(statement)
         done += statements

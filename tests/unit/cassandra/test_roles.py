@@ -1,6 +1,6 @@
 import pytest
 
-from cassandra_schema.roles import FORECAST_TABLES, ROLES, STREAM_TABLES, changes
+from cassandra_schema.roles import FORECAST_TABLES, ROLES, STREAM_TABLES, grant_statements
 
 
 def test_each_table_has_exactly_one_writer() -> None:
@@ -27,7 +27,7 @@ def test_missing_rights_are_granted_and_others_revoked() -> None:
     wanted = {"data/market": {"SELECT"}, "data/market/trades": {"MODIFY"}}
     present = {"data/market": {"SELECT", "DROP"}, "data": {"CREATE"}, "roles/admin": {"ALTER"}}
 
-    assert changes("presto", wanted, present) == [
+    assert grant_statements("presto", wanted, present) == [
         "REVOKE CREATE ON ALL KEYSPACES FROM presto",
         'REVOKE DROP ON KEYSPACE "market" FROM presto',
         'GRANT MODIFY ON TABLE "market"."trades" TO presto',
@@ -37,4 +37,4 @@ def test_missing_rights_are_granted_and_others_revoked() -> None:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_the_wanted_rights_need_no_change(role: str) -> None:
-    assert changes(role, ROLES[role], ROLES[role]) == []
+    assert grant_statements(role, ROLES[role], ROLES[role]) == []

@@ -5,7 +5,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
@@ -40,10 +40,16 @@ def hear(connection: ClientConnection) -> Any:
     return json.loads(connection.recv(LIMIT_SECONDS))
 
 
-def until(connection: ClientConnection, kind: str) -> Any:
-    while (message := hear(connection))["type"] != kind:
-        continue
-    return message
+def until(
+    connection: ClientConnection, kind: str, wanted: Callable[[Any], bool] = lambda message: True
+) -> Any:
+    """Return the first message of a kind that is wanted; fail when none came in time."""
+    deadline = time.monotonic() + LIMIT_SECONDS
+    while time.monotonic() < deadline:
+        message = hear(connection)
+        if message["type"] == kind and wanted(message):
+            return message
+    raise AssertionError(f"no such message of type {kind} came within {LIMIT_SECONDS} s")
 
 
 def get(port: int, path: str) -> Any:
@@ -61,8 +67,7 @@ def test_demo_trades_of_the_subscribed_symbols_come() -> None:
         assert abs(frame["data"][0]["t"] - time.time() * 1000) < 5_000
         say(connection, type="subscribe", symbol="NVDA")
         say(connection, type="unsubscribe", symbol="BINANCE:BTCUSDT")
-        while {trade["s"] for trade in until(connection, "trade")["data"]} != {"NVDA"}:
-            continue
+        until(connection, "trade", lambda frame: {trade["s"] for trade in frame["data"]} == {"NVDA"})
 
 
 def test_the_past_comes_first_and_without_waiting() -> None:
@@ -71,9 +76,7 @@ def test_the_past_comes_first_and_without_waiting() -> None:
         say(connection, type="subscribe", symbol="BINANCE:BTCUSDT")
         first = until(connection, "trade")["data"]
         assert started - first[0]["t"] > 3_500_000
-        while started - until(connection, "trade")["data"][-1]["t"] > 5_000:
-            continue
-        assert time.time() * 1000 - started < LIMIT_SECONDS * 1000
+        until(connection, "trade", lambda frame: started - frame["data"][-1]["t"] <= 5_000)
 
 
 def test_a_feed_without_a_market_says_nothing_but_pings() -> None:

@@ -140,7 +140,9 @@ def test_time_in_which_nobody_listens_passes_without_trades() -> None:
     market = Market(Simulation(instruments(), 7), START_MS, is_live=True)
     market.skip_to(START_MS + 3_600_000)
     frames = market.frames(START_MS + 3_605_000, ["BINANCE:BTCUSDT"])
-    assert all(trade["t"] > START_MS + 3_590_000 for frame in frames for trade in json.loads(frame)["data"])
+    times = [trade["t"] for frame in frames for trade in json.loads(frame)["data"]]
+    assert times
+    assert min(times) > START_MS + 3_590_000
 
 
 def test_an_empty_store_is_given_two_hours_and_prices_go_on_after_a_restart(tmp_path: Path) -> None:
