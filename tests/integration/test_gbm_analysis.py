@@ -7,6 +7,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import NormalDist
@@ -21,7 +22,10 @@ from pydantic import SecretStr
 from pyspark.sql import SparkSession
 
 from common.cassandra import connect
-from common.gbm import Model, calibrate, simulate, summarise, times_ahead
+from common.gbm.calibration import calibrate
+from common.gbm.mixture import Mixture
+from common.gbm.model import Model
+from common.gbm.simulation import simulate, summarise, times_ahead
 from common.heartbeat import read_heartbeat
 from common.settings import CassandraSettings
 from common.symbols import SYMBOLS_BUCKET
@@ -154,7 +158,7 @@ def make_forecast(store: Store, symbol: str, at: datetime) -> Plan:
     calibration = calibrate([sample], YEAR)
     model = Model(float(sample.prices[-1]), calibration.drift, calibration.volatility, YEAR)
     plan = Plan(calibration, model, times_ahead(3600, 60), 1, at - timedelta(minutes=30), at)
-    forecast = summarise(model, plan.seconds, simulate(plan.seconds, plan.seed, 5000))
+    forecast = summarise(model, plan.seconds, simulate(model, plan.seconds, plan.seed, 5000))
     store.write_forecast(symbol, at, plan, forecast)
     return plan
 
@@ -385,12 +389,15 @@ def test_a_forecast_under_way_is_filled_up_to_now(session: Session, symbol: str)
 @pytest.mark.parametrize("partitions", [1, 2, 5])
 def test_spark_gives_the_same_tally_on_any_number_of_partitions(context: Any, partitions: int) -> None:
     seconds = times_ahead(600, 60)
-    tasks = tasks_of("A", seconds, 1, 20_000) + tasks_of("B", seconds, 2, 9000)
+    model = Model(100.0, 0.5, 0.6, YEAR, Mixture(3.0, 0.9, 50))
+    tasks = tasks_of("A", model, seconds, 1, 20_000) + tasks_of("B", model.plain, seconds, 2, 9000)
     order = np.random.default_rng(partitions).permutation(len(tasks))
     found = run_tasks(context, [tasks[index] for index in order], partitions)
     assert found.keys() == {"A", "B"}
-    assert np.array_equal(found["A"], simulate(seconds, 1, 20_000))
-    assert np.array_equal(found["B"], simulate(seconds, 2, 9000))
+    expected = {"A": simulate(model, seconds, 1, 20_000), "B": simulate(model.plain, seconds, 2, 9000)}
+    for symbol, tally in expected.items():
+        for field in fields(tally):
+            assert np.array_equal(getattr(found[symbol], field.name), getattr(tally, field.name)), field.name
 
 
 def test_the_hourly_service_waits_in_a_small_process_and_stops_when_told(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from cassandra import OperationTimedOut
 from cassandra.cluster import NoHostAvailable
 from pyspark import SparkContext
 
-from common.gbm import Forecast, summarise
+from common.gbm.simulation import Forecast, summarise
 from gbm_analysis.lock import LockError, RunLock
 from gbm_analysis.look_back import look_back
 from gbm_analysis.outcome import RunOutcome
@@ -180,7 +180,9 @@ class Run:
             return {}
         paths = self._settings.gbm_paths
         tasks = [
-            task for name, plan in plans.items() for task in tasks_of(name, plan.seconds, plan.seed, paths)
+            task
+            for name, plan in plans.items()
+            for task in tasks_of(name, plan.model, plan.seconds, plan.seed, paths)
         ]
         tallies = run_tasks(self._spark(), tasks)
         results: dict[str, Forecast | Refusal] = {}

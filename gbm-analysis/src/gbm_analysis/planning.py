@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from common.gbm import Calibration, CalibrationError, Floats, Model, Segment, calibrate, times_ahead
+from common.gbm import Floats
+from common.gbm.calibration import Calibration, CalibrationError, Segment, calibrate
+from common.gbm.model import Model
+from common.gbm.simulation import times_ahead
 from gbm_analysis.sessions import open_after, seconds_per_year
 from gbm_analysis.settings import GbmSettings
 

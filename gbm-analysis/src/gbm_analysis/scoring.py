@@ -4,7 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from common.gbm import Floats, Model, Segment
+from common.gbm import Floats
+from common.gbm.calibration import Segment
+from common.gbm.model import Model
 
 MAX_AGE_SECONDS = 60.0
 

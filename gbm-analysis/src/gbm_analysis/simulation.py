@@ -12,7 +12,7 @@ from py4j.protocol import Py4JJavaError
 from pyspark import SparkConf, SparkContext
 from pyspark.errors import PySparkException
 
-from common.gbm import Counts
+from common.gbm.simulation import Tally
 from common.settings import ROOT
 from common.spark import configure, java_message
 from gbm_analysis.settings import GbmSettings
@@ -80,7 +80,7 @@ class LazySpark:
 
 def run_tasks(
     context: SparkContext, tasks: Sequence[Task], partitions: int | None = None
-) -> dict[str, Counts]:
+) -> dict[str, Tally]:
     """Return each symbol's tally; the same on any number of partitions and in any order of the tasks."""
     slices = min(len(tasks), partitions or context.defaultParallelism)
     out_of_time = threading.Timer(TIME_LIMIT_SECONDS, context.cancelAllJobs)

@@ -9,7 +9,9 @@ from cassandra.cluster import Session
 from cassandra.concurrent import execute_concurrent_with_args
 from cassandra.query import UNSET_VALUE, PreparedStatement
 
-from common.gbm import Forecast, Model, Segment
+from common.gbm.calibration import Segment
+from common.gbm.model import Model
+from common.gbm.simulation import Forecast
 from common.symbols import SYMBOLS_BUCKET
 from gbm_analysis.planning import BAR_SECONDS, Plan, Refusal
 from gbm_analysis.scoring import MAX_AGE_SECONDS, Quantiles, Score

@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from common.gbm import Model
+from common.gbm.model import Model
 from streamlit_pages.candles import Bars, Counts, Floats, Times, break_at_gaps, max_gap_seconds
 from streamlit_pages.simulation import Simulation
 from streamlit_pages.store import Distribution, Forecast, Gap, to_datetime64

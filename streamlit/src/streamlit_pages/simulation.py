@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from common.gbm import QUANTILES, Counts, Forecast, Model, simulate, simulate_paths, summarise, times_ahead
+from common.gbm import QUANTILES
+from common.gbm.model import Model
+from common.gbm.simulation import Forecast, Tally, simulate, simulate_paths, summarise, times_ahead
 from streamlit_pages.candles import Floats, Times
 from streamlit_pages.store import Distribution, Parameters, to_datetime64
 from streamlit_pages.store import Forecast as StoredForecast
@@ -73,20 +75,23 @@ def presets(scenario: Scenario, seconds_per_year: float) -> dict[str, Scenario]:
     }
 
 
-def simulate_counts(horizon: float, paths: int, seed: int, steps: int) -> Counts:
-    """Count paths in bins at equal steps (steps, bins); `simulation` applies drift and volatility."""
-    return simulate(times_ahead(horizon, horizon / steps), seed, paths)
+def scenario_model(spot: float, scenario: Scenario, seconds_per_year: float) -> Model:
+    """Return the plain model with the scenario's drift and volatility."""
+    return Model(spot, scenario.drift, scenario.volatility, seconds_per_year)
 
 
-def simulation(
-    stored: StoredForecast, seconds_per_year: float, scenario: Scenario, counts: Counts
-) -> Simulation:
-    """Return the simulation of `scenario` from its counts (steps, bins) and a forecast's time and spot."""
-    model = Model(stored.spot, scenario.drift, scenario.volatility, seconds_per_year)
-    seconds = times_ahead(scenario.horizon, scenario.horizon / len(counts))
+def simulate_tally(model: Model, scenario: Scenario, steps: int) -> Tally:
+    """Simulate the scenario's paths at equal steps."""
+    seconds = times_ahead(scenario.horizon, scenario.horizon / steps)
+    return simulate(model, seconds, scenario.seed, scenario.paths)
+
+
+def simulation(stored: StoredForecast, model: Model, scenario: Scenario, tally: Tally) -> Simulation:
+    """Return the simulation of `scenario` from its tally and a forecast's time."""
+    seconds = times_ahead(scenario.horizon, scenario.horizon / len(tally.counts))
     return Simulation(
         model=model,
-        forecast=summarise(model, seconds, counts),
+        forecast=summarise(model, seconds, tally),
         target_time=to_datetime64(stored.forecast_time) + (seconds * 1000).astype("timedelta64[ms]"),
         paths=simulate_paths(model, seconds, scenario.seed, SHOWN_PATHS),
     )
@@ -100,7 +105,10 @@ def share_below(histogram: Distribution, price: float) -> float:
 
 
 def standard_errors(model: Model, seconds: float, paths: int) -> list[float]:
-    """Return the standard errors of a simulation's five quantiles and of its mean."""
+    """Return the standard errors of five quantiles and the mean of independent paths.
+
+    Those of the simulation are smaller, since its paths come in mirrored pairs.
+    """
     prices = np.array([model.quantile(probability, seconds) for probability in QUANTILES])
     shares = np.array(QUANTILES)
     quantiles: Floats = np.sqrt(shares * (1 - shares) / paths) / model.density(prices, seconds)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pydantic import SecretStr
 
-from common.gbm import Segment
+from common.gbm.calibration import Segment
 from gbm_analysis.planning import Plan, Refusal, market_closed, plan_forecast, seed_of
 from gbm_analysis.settings import GbmSettings
 

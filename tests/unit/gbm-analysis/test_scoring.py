@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from common.gbm import Model, Segment
+from common.gbm.calibration import Segment
+from common.gbm.model import Model
 from gbm_analysis.job import UnknownSymbolError, choose_symbols
 from gbm_analysis.scheduler import next_run
 from gbm_analysis.scoring import Quantiles, actual_prices, score

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from common.gbm import Model, simulate, summarise, times_ahead
+from common.gbm import QUANTILES
+from common.gbm.model import Model
+from common.gbm.simulation import simulate, summarise, times_ahead
 from streamlit_pages import formats
 from streamlit_pages.candles import Bars, rolling_vwap
 from streamlit_pages.charts import candles_chart, distribution_chart, fan_chart, pit_chart
@@ -18,8 +20,9 @@ from streamlit_pages.scorecard import scorecard
 from streamlit_pages.simulation import (
     Simulation,
     presets,
+    scenario_model,
     share_below,
-    simulate_counts,
+    simulate_tally,
     simulation,
     standard_errors,
     stored_model,
@@ -33,7 +36,7 @@ MADE = datetime(2026, 3, 4, 15, tzinfo=UTC)
 MODEL = Model(spot=64_000.0, drift=0.4, volatility=0.6, seconds_per_year=YEAR)
 SECONDS = times_ahead(3600, 60)
 PATHS, SEED = 20_000, 7
-MADE_FORECAST = summarise(MODEL, SECONDS, simulate(SECONDS, SEED, PATHS))
+MADE_FORECAST = summarise(MODEL, SECONDS, simulate(MODEL, SECONDS, SEED, PATHS))
 
 PARAMETERS = Parameters(
     forecast_time=MADE,
@@ -70,8 +73,8 @@ HISTOGRAM = Distribution(MADE_FORECAST.low, MADE_FORECAST.high, MADE_FORECAST.co
 
 def simulated(**changes: Any) -> Simulation:
     scenario = replace(stored_scenario(PARAMETERS, STORED), **changes)
-    counts = simulate_counts(scenario.horizon, scenario.paths, scenario.seed, len(SECONDS))
-    return simulation(STORED, YEAR, scenario, counts)
+    model = scenario_model(STORED.spot, scenario, YEAR)
+    return simulation(STORED, model, scenario, simulate_tally(model, scenario, len(SECONDS)))
 
 
 def candles(count: int = 30) -> Bars:
@@ -127,11 +130,16 @@ def test_share_below_agrees_with_the_closed_form(price: float) -> None:
     assert share_below(HISTOGRAM, price) == pytest.approx(MODEL.pit(price, 3600), abs=4 * error)
 
 
-def test_standard_errors_agree_with_repeated_simulations() -> None:
-    paths, end = 2_000, np.array([3600.0])
-    runs = [summarise(MODEL, end, simulate(end, seed, paths)) for seed in range(300)]
-    spread = np.std([[*run.quantiles[-1], run.mean[-1]] for run in runs], axis=0)
-    np.testing.assert_allclose(standard_errors(MODEL, 3600, paths), spread, rtol=0.2)
+def test_standard_errors_agree_with_independent_paths() -> None:
+    paths, deviation = 2_000, MODEL.volatility * math.sqrt(3600 / YEAR)
+    normal = np.random.default_rng(1).standard_normal((300, paths))
+    prices = np.exp(math.log(MODEL.spot) + MODEL.drift * 3600 / YEAR - deviation**2 / 2 + deviation * normal)
+    spread = np.std(np.vstack([np.quantile(prices, QUANTILES, axis=1), prices.mean(axis=1)]), axis=1)
+    errors = standard_errors(MODEL, 3600, paths)
+    np.testing.assert_allclose(errors, spread, rtol=0.2)
+    runs = [summarise(MODEL, SECONDS, simulate(MODEL, SECONDS, seed, paths)) for seed in range(30)]
+    mirrored = np.std([[*run.quantiles[-1], run.mean[-1]] for run in runs], axis=0)
+    assert np.all(mirrored < errors)
 
 
 def test_csv_holds_the_stored_forecast_and_the_scenario() -> None:

@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 import streamlit as st
 
 from common.bars import BAR_SECONDS
-from common.gbm import QUANTILES, Model
-from common.gbm import Forecast as SimulatedForecast
+from common.gbm import QUANTILES
+from common.gbm.model import Model
+from common.gbm.simulation import Forecast as SimulatedForecast
 from streamlit_pages import cached_queries, formats
 from streamlit_pages.candles import Floats, Times, aggregate, break_at_gaps, closes, max_gap_seconds
 from streamlit_pages.charts import distribution_chart, fan_chart
@@ -139,7 +140,7 @@ def _quantile_table(model: Model, forecast: Forecast, simulated: Simulation | No
         values = [*simulated.forecast.quantiles[-1].tolist(), float(simulated.forecast.mean[-1])]
         table["Scenario"] = list(map(formats.price, values))
     _table("quantiles", table)
-    st.caption(f"SE: standard error of {forecast.paths:,} simulated paths; nearly all lie within 3.")
+    st.caption(f"SE: standard error of {forecast.paths:,} independent paths; mirrored ones err less.")
 
 
 def _risk_table(

@@ -5,13 +5,15 @@ from dataclasses import replace
 import numpy as np
 import streamlit as st
 
-from common.gbm import Counts, Model
+from common.gbm.model import Model
+from common.gbm.simulation import Tally
 from streamlit_pages import formats
 from streamlit_pages.simulation import (
     Scenario,
     Simulation,
     presets,
-    simulate_counts,
+    scenario_model,
+    simulate_tally,
     simulation,
     stored_scenario,
 )
@@ -29,8 +31,8 @@ def simulate_scenario(view: str, parameters: Parameters, forecast: Forecast) -> 
     scenario = _controls(view, stored, parameters.seconds_per_year)
     if scenario == stored:
         return None
-    counts = _simulated_counts(scenario.horizon, scenario.paths, scenario.seed, len(forecast.seconds))
-    return simulation(forecast, parameters.seconds_per_year, scenario, counts)
+    model = scenario_model(forecast.spot, scenario, parameters.seconds_per_year)
+    return simulation(forecast, model, scenario, _simulated_tally(model, scenario, len(forecast.seconds)))
 
 
 def target_price(view: str, model: Model, horizon: float) -> float:
@@ -99,5 +101,5 @@ def _controls(view: str, stored: Scenario, seconds_per_year: float) -> Scenario:
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _simulated_counts(horizon: float, paths: int, seed: int, steps: int) -> Counts:
-    return simulate_counts(horizon, paths, seed, steps)
+def _simulated_tally(model: Model, scenario: Scenario, steps: int) -> Tally:
+    return simulate_tally(model, scenario, steps)
