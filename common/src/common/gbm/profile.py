@@ -42,7 +42,8 @@ class Profile:
         ends = np.concatenate([[0.0], np.cumsum(self.factors)]) * SLOT_SECONDS
         slots = np.arange(len(ends)) * SLOT_SECONDS
         inside: Floats = np.interp(seconds, slots, ends)
-        return inside + np.minimum(seconds, 0) + np.maximum(seconds - slots[-1], 0)
+        outside: Floats = np.minimum(seconds, 0) + np.maximum(seconds - slots[-1], 0)
+        return inside + outside
 
     def warp(self, segment: Segment, opening: float) -> Segment:
         """Return prices of a session at the times of a day without a pattern."""
