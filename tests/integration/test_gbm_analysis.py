@@ -25,7 +25,7 @@ from common.cassandra import connect
 from common.gbm.calibration import calibrate
 from common.gbm.mixture import Mixture
 from common.gbm.model import Model
-from common.gbm.simulation import simulate, summarise, times_ahead
+from common.gbm.simulation import LEVELS, simulate, summarise, times_ahead
 from common.heartbeat import read_heartbeat
 from common.settings import CassandraSettings
 from common.symbols import SYMBOLS_BUCKET
@@ -36,7 +36,7 @@ from gbm_analysis.outcome import RunOutcome
 from gbm_analysis.planning import Plan
 from gbm_analysis.settings import GbmSettings
 from gbm_analysis.simulation import run_tasks
-from gbm_analysis.store import Store
+from gbm_analysis.store import END_COLUMNS, TOUCH_COLUMNS, Store
 from gbm_analysis.tasks import tasks_of
 from stack import Stack, free_ports, wait_until
 
@@ -202,6 +202,21 @@ def test_the_forecast_agrees_with_the_closed_form_of_its_own_parameters(
     assert parameters.var_95 == pytest.approx(1 - rows[-1].p05 / rows[-1].spot)
     assert parameters.var_95 < parameters.es_95 < parameters.es_99
     assert parameters.var_95 < parameters.var_99 < parameters.es_99
+    model = Model(prices[-1], parameters.drift, parameters.volatility, YEAR)
+    assert (parameters.model, parameters.degrees_of_freedom, parameters.scale) == ("gbm", None, 1.0)
+    for change, touched, ended in zip(LEVELS, TOUCH_COLUMNS, END_COLUMNS, strict=True):
+        level = prices[-1] * (1 + change)
+        below = model.pit(level, 3600)
+        for column, exact in ((touched, model.touch(level, 3600)), (ended, min(below, 1 - below))):
+            stderr = math.sqrt(exact * (1 - exact) / rows[-1].paths)
+            assert abs(getattr(parameters, column) - exact) < 5 * stderr + 1e-9
+    assert 0 < parameters.drawdown_mean < parameters.drawdown_95 < 1
+    assert {row.volatility_seconds for row in rows} == {None}
+    columns = ("model", "outcomes", *TOUCH_COLUMNS, *END_COLUMNS, "drawdown_mean", "drawdown_95")
+    (shown,) = stack.query(
+        f"select {', '.join(columns)} from cassandra.market.gbm_parameters where symbol = '{symbol}'"
+    )
+    assert shown == {column: getattr(parameters, column) for column in columns}
 
 
 def test_the_second_scheduled_run_of_an_hour_writes_nothing(
@@ -326,7 +341,7 @@ def test_without_cassandra_there_is_one_sentence(stack: Stack) -> None:
     job = [sys.executable, "-m", "gbm_analysis"]
     done = subprocess.run(job, env=environ, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode != 0
-    assert "did not answer" in done.stderr
+    assert "does not answer" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
 
 

@@ -19,7 +19,7 @@ from gbm_analysis.sessions import close_after, sample_spans
 from gbm_analysis.settings import GbmSettings
 from gbm_analysis.simulation import SparkError, run_tasks
 from gbm_analysis.store import Store, Symbol
-from gbm_analysis.tasks import tasks_of
+from gbm_analysis.tasks import SimulationError, tasks_of
 
 ACTIVE = timedelta(days=7)
 HOUR = timedelta(hours=1)
@@ -187,8 +187,11 @@ class Run:
         tallies = run_tasks(self._spark(), tasks)
         results: dict[str, Forecast | Refusal] = {}
         for name, plan in plans.items():
+            tally = tallies[name]
             try:
-                results[name] = summarise(plan.model, plan.seconds, tallies[name])
+                if isinstance(tally, SimulationError):
+                    raise tally
+                results[name] = summarise(plan.model, plan.seconds, tally)
             except Exception as error:
                 results[name] = self._failure(error)
         return results
@@ -205,6 +208,8 @@ class Run:
 
 
 def _explain(error: Exception) -> str:
+    if isinstance(error, SimulationError):
+        return str(error)
     return f"{type(error).__name__}, {' '.join(str(error).split())}"
 
 

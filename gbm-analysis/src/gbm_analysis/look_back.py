@@ -42,7 +42,7 @@ def _compare(store: Store, symbol: str, past: Past, now: datetime) -> None:
     store.write_targets(symbol, past.forecast_time, changed)
     end = filled[-1]
     if len(passed) == len(targets) and end.actual is not None:
-        model = model_of(past, end.spot)
+        model = model_of(past, targets)
         outcome = Outcome(
             past.forecast_time,
             end.time,

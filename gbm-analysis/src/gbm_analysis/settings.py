@@ -1,5 +1,7 @@
 """The forecasts' settings."""
 
+from typing import Literal
+
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
@@ -17,7 +19,8 @@ class GbmSettings(SparkSettings, CassandraSettings, MetricsSettings):
     gbm_sample_hours: float = Field(default=6, ge=0.25, le=72)
     gbm_horizon_seconds: int = Field(default=3600, ge=1, le=604_800)
     gbm_step_seconds: int = Field(default=60, ge=1)
-    gbm_paths: int = Field(default=20_000, ge=1000, le=10_000_000)
+    gbm_paths: int = Field(default=100_000, ge=1000, le=10_000_000)
+    gbm_model: Literal["mixture", "plain"] = "mixture"
     gbm_analysis_metrics_port: MovablePort = 9103
 
     @field_validator("gbm_step_seconds")

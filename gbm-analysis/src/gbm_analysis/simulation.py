@@ -1,29 +1,33 @@
-"""The simulation on Spark: chunks of paths, tallied where they are drawn, summed in any order."""
+"""Spark: its start, work spread over it, and the simulation, summed in any order."""
 
 import os
 import shutil
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 from py4j.protocol import Py4JJavaError
 from pyspark import SparkConf, SparkContext
 from pyspark.errors import PySparkException
 
-from common.gbm.simulation import Tally
 from common.settings import ROOT
 from common.spark import configure, java_message
 from gbm_analysis.settings import GbmSettings
-from gbm_analysis.tasks import Task, add_up, tally
+from gbm_analysis.tasks import Result, Task, add_up, tally
 
 _JAVA_OPTIONS = (
     "-Duser.timezone=UTC -XX:+UseSerialGC -XX:TieredStopAtLevel=1 "
     f"-Dlog4j2.configurationFile={ROOT / 'gbm-analysis' / 'log4j2.properties'}"
 )
 
-TIME_LIMIT_SECONDS = 540.0  # less than the hourly service allows, so that there is a word about it
+STALL_SECONDS = 540.0  # less than the hourly service allows, so that there is a word about it
+PROGRESS_SECONDS = 2.0
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 
 class SparkError(Exception):
@@ -80,24 +84,68 @@ class LazySpark:
 
 def run_tasks(
     context: SparkContext, tasks: Sequence[Task], partitions: int | None = None
-) -> dict[str, Tally]:
-    """Return each symbol's tally; the same on any number of partitions and in any order of the tasks."""
+) -> dict[str, Result]:
+    """Return each symbol's result; the same on any number of partitions and in any order of the tasks."""
     slices = min(len(tasks), partitions or context.defaultParallelism)
-    out_of_time = threading.Timer(TIME_LIMIT_SECONDS, context.cancelAllJobs)
-    out_of_time.daemon = True
-    out_of_time.start()
-    try:
-        parts = context.parallelize(tasks, slices).mapPartitions(tally).collect()
-    except Py4JJavaError as error:
-        if not out_of_time.is_alive():
-            raise SparkError(
-                f"Spark did not simulate within {TIME_LIMIT_SECONDS:.0f} s: "
-                "look whether its cluster had a free worker."
-            ) from None
-        raise SparkError(f"Spark did not simulate: {java_message(error)}") from None
-    finally:
-        out_of_time.cancel()
-    return dict(add_up(parts))
+    return dict(add_up(run_on_spark(context, tasks, tally, slices)))
+
+
+def run_on_spark(
+    context: SparkContext,
+    items: Sequence[Item],
+    work: Callable[[Iterable[Item]], Iterable[Made]],
+    partitions: int,
+    report: Callable[[str], None] | None = None,
+) -> list[Made]:
+    """Return what `work` makes of all partitions; `report` gets a line on the way now and then.
+
+    Raises SparkError when a task fails, or when none ends for too long.
+    """
+    with _Watch(context, report) as watch:
+        try:
+            results: list[Made] = context.parallelize(items, partitions).mapPartitions(work).collect()
+            return results
+        except Py4JJavaError as error:
+            if watch.stalled:
+                raise SparkError(
+                    f"Spark did not finish a task within {STALL_SECONDS:.0f} s: "
+                    "look whether its cluster had a free worker."
+                ) from None
+            raise SparkError(f"Spark did not do its part: {java_message(error)}") from None
+
+
+class _Watch:
+    """Watches the tasks of the one job that runs: reports how many have ended, and cancels a stalled job."""
+
+    def __init__(self, context: SparkContext, report: Callable[[str], None] | None) -> None:
+        self.stalled = False
+        self._context = context
+        self._report = report
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="spark-watch", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        tracker = self._context.statusTracker()
+        completed, moved = 0, time.monotonic()
+        while not self._ended.wait(PROGRESS_SECONDS):
+            stages = [tracker.getStageInfo(stage) for stage in tracker.getActiveStageIds()]
+            for stage in stages:
+                if stage is not None and stage.numCompletedTasks != completed:
+                    completed, moved = stage.numCompletedTasks, time.monotonic()
+                    if self._report is not None:
+                        self._report(f"{completed} of {stage.numTasks} tasks ...")
+            if time.monotonic() - moved > STALL_SECONDS:
+                self.stalled = True
+                self._context.cancelAllJobs()
+                return
 
 
 def _require_java() -> None:

@@ -1,5 +1,6 @@
 """What the forecasts read from Cassandra and write there; every statement names its whole partition key."""
 
+import math
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -10,23 +11,33 @@ from cassandra.concurrent import execute_concurrent_with_args
 from cassandra.query import UNSET_VALUE, PreparedStatement
 
 from common.gbm.calibration import Segment
-from common.gbm.model import Model
-from common.gbm.simulation import Forecast
+from common.gbm.mixture import PLAIN, Mixture
+from common.gbm.model import STEADY, Clock, Model
+from common.gbm.simulation import LEVELS, Forecast
 from common.symbols import SYMBOLS_BUCKET
 from gbm_analysis.planning import BAR_SECONDS, Plan, Refusal
 from gbm_analysis.scoring import MAX_AGE_SECONDS, Quantiles, Score
 
 CONCURRENT_READS = CONCURRENT_WRITES = 32
 
+
+def _level(change: float) -> str:
+    return f"{'up' if change > 0 else 'down'}_{abs(change) * 1e4:.0f}bp"
+
+
+TOUCH_COLUMNS = tuple(f"touch_{_level(change)}" for change in LEVELS)
+END_COLUMNS = tuple(f"end_{_level(change)}" for change in LEVELS)
+
 _PARAMETERS = (
     "symbol, day, forecast_time, status, reason, drift, drift_estimate, drift_stderr, volatility, "
     "volatility_stderr, seconds_per_year, sample_start, sample_end, observations, seed, "
-    "prob_up, var_95, es_95, var_99, es_99, caught_up"
+    "prob_up, var_95, es_95, var_99, es_99, caught_up, model, degrees_of_freedom, scale, outcomes, "
+    f"drawdown_mean, drawdown_95, {', '.join((*TOUCH_COLUMNS, *END_COLUMNS))}"
 )
 _REFUSAL = "symbol, day, forecast_time, status, reason, caught_up"
 _FORECAST = (
     "symbol, day, forecast_time, target_time, spot, p05, p25, p50, p75, p95, mean, "
-    "actual, paths, horizon_seconds"
+    "actual, paths, horizon_seconds, volatility_seconds"
 )
 _DISTRIBUTION = "symbol, day, forecast_time, bin, low, high, count, density"
 _OUTCOME = ", ".join(("symbol, day, forecast_time, target_time, spot, actual", *Score._fields))
@@ -51,6 +62,7 @@ class Target(NamedTuple):
     actual: float | None
     paths: int
     seconds: float
+    volatility_seconds: float | None
 
 
 class Outcome(NamedTuple):
@@ -70,6 +82,7 @@ class Past(NamedTuple):
     drift: float
     volatility: float
     seconds_per_year: float
+    mixture: Mixture
     outcome: Outcome | None
 
 
@@ -86,7 +99,8 @@ class Store:
             "SELECT status, reason FROM gbm_parameters WHERE symbol = ? AND day = ? AND forecast_time = ?"
         )
         self._select_past = session.prepare(
-            "SELECT forecast_time, status, drift, volatility, seconds_per_year FROM gbm_parameters "
+            "SELECT forecast_time, status, drift, volatility, seconds_per_year, degrees_of_freedom, scale, "
+            "outcomes FROM gbm_parameters "
             "WHERE symbol = ? AND day = ? AND forecast_time >= ? AND forecast_time < ?"
         )
         self._select_end = session.prepare(
@@ -153,6 +167,9 @@ class Store:
                     row.drift,
                     row.volatility,
                     row.seconds_per_year,
+                    PLAIN
+                    if row.scale is None
+                    else Mixture(row.degrees_of_freedom or math.inf, row.scale, row.outcomes),
                     outcomes.get(row.forecast_time),
                 )
                 for row in self._session.execute(self._select_past, key)
@@ -191,6 +208,7 @@ class Store:
                 row.actual,
                 row.paths,
                 row.horizon_seconds,
+                row.volatility_seconds,
             )
             for row in self._session.execute(self._select_targets, (symbol, at.date(), at))
         ]
@@ -211,6 +229,7 @@ class Store:
                     None,
                     forecast.paths,
                     float(seconds),
+                    None if plan.model.clock == STEADY else plan.model.clock.at(float(seconds)),
                 )
                 for seconds, quantiles, mean in zip(
                     forecast.seconds, forecast.quantiles, forecast.mean, strict=True
@@ -220,7 +239,7 @@ class Store:
         columns = (forecast.low, forecast.high, forecast.count, forecast.density)
         bins = enumerate(zip(*(column.tolist() for column in columns), strict=True))
         self._write(self._insert_distribution, symbol, at, ((index, *values) for index, values in bins))
-        calibration = plan.calibration
+        calibration, mixture = plan.calibration, plan.model.mixture
         parameters = (
             "ok",
             None,
@@ -240,6 +259,14 @@ class Store:
             forecast.var_99,
             forecast.es_99,
             caught_up,
+            plan.model.name,
+            mixture.degrees_of_freedom if math.isfinite(mixture.degrees_of_freedom) else None,
+            mixture.scale,
+            mixture.outcomes,
+            forecast.drawdown_mean,
+            forecast.drawdown_95,
+            *forecast.touch.tolist(),
+            *forecast.beyond.tolist(),
         )
         self._write(self._insert_parameters, symbol, at, [parameters])
 
@@ -262,6 +289,7 @@ class Store:
                     UNSET_VALUE if target.actual is None else target.actual,
                     target.paths,
                     target.seconds,
+                    target.volatility_seconds,
                 )
                 for target in targets
             ),
@@ -297,9 +325,18 @@ def _outcome(row: Any) -> Outcome | None:
     )
 
 
-def model_of(past: Past, spot: float) -> Model:
-    """Return the model that an earlier forecast was made with."""
-    return Model(spot, past.drift, past.volatility, past.seconds_per_year)
+def model_of(past: Past, targets: Sequence[Target]) -> Model:
+    """Return the model that an earlier forecast of these targets was made with."""
+    steady = any(target.volatility_seconds is None for target in targets)
+    clock = (
+        STEADY
+        if steady
+        else Clock(
+            tuple(target.seconds for target in targets),
+            tuple(target.volatility_seconds or 0.0 for target in targets),
+        )
+    )
+    return Model(targets[0].spot, past.drift, past.volatility, past.seconds_per_year, past.mixture, clock)
 
 
 def _insert(table: str, columns: str) -> str:

@@ -8,6 +8,13 @@ from common.gbm.model import Model
 from common.gbm.simulation import Tally, chunk_sizes, simulate_chunk
 
 
+class SimulationError(Exception):
+    """Say why a symbol's paths could not be simulated."""
+
+
+Result = Tally | SimulationError
+
+
 class Task(NamedTuple):
     """One chunk of one symbol's paths."""
 
@@ -24,17 +31,25 @@ def tasks_of(symbol: str, model: Model, seconds: Floats, seed: int, paths: int) 
     return [Task(symbol, model, seconds, seed, chunk, size) for chunk, size in enumerate(chunk_sizes(paths))]
 
 
-def tally(tasks: Iterable[Task]) -> Iterable[tuple[str, Tally]]:
-    """Simulate tasks and return one tally a symbol."""
-    return add_up((task.symbol, simulate_chunk(*task[1:])) for task in tasks)
+def tally(tasks: Iterable[Task]) -> Iterable[tuple[str, Result]]:
+    """Simulate tasks and return one result a symbol."""
+    return add_up((task.symbol, _simulate(task)) for task in tasks)
 
 
-def add_up(tallies: Iterable[tuple[str, Tally]]) -> Iterable[tuple[str, Tally]]:
-    """Return the sum of each symbol's tallies; it may take place in the first of them."""
-    sums: dict[str, Tally] = {}
-    for symbol, counts in tallies:
-        if symbol in sums:
-            sums[symbol] += counts
-        else:
-            sums[symbol] = counts
+def add_up(results: Iterable[tuple[str, Result]]) -> Iterable[tuple[str, Result]]:
+    """Return the sum of each symbol's tallies, which may take place in the first of them; or what failed."""
+    sums: dict[str, Result] = {}
+    for symbol, result in results:
+        total = sums.get(symbol)
+        if isinstance(total, Tally) and isinstance(result, Tally):
+            total += result
+        elif total is None or isinstance(result, SimulationError):
+            sums[symbol] = result
     return sums.items()
+
+
+def _simulate(task: Task) -> Result:
+    try:
+        return simulate_chunk(*task[1:])
+    except Exception as error:
+        return SimulationError(f"{type(error).__name__}, {' '.join(str(error).split())}")

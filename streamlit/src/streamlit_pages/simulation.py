@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from common.gbm import QUANTILES
-from common.gbm.model import Model
+from common.gbm.mixture import PLAIN, Mixture
+from common.gbm.model import STEADY, Clock, Model
 from common.gbm.simulation import Forecast, Tally, simulate, simulate_paths, summarise, times_ahead
 from streamlit_pages.candles import Floats, Times
 from streamlit_pages.store import Distribution, Parameters, to_datetime64
@@ -51,7 +52,21 @@ class Simulation:
 
 def stored_model(parameters: Parameters, forecast: StoredForecast) -> Model:
     """Return the model that a stored forecast was made with."""
-    return Model(forecast.spot, parameters.drift, parameters.volatility, parameters.seconds_per_year)
+    mixture, clock = PLAIN, STEADY
+    if parameters.scale is not None:
+        mixture = Mixture(
+            parameters.degrees_of_freedom or math.inf, parameters.scale, parameters.outcomes or 0
+        )
+    if np.all(np.isfinite(forecast.volatility_seconds)):
+        clock = Clock(tuple(forecast.seconds.tolist()), tuple(forecast.volatility_seconds.tolist()))
+    return Model(
+        forecast.spot,
+        parameters.drift,
+        parameters.volatility,
+        parameters.seconds_per_year,
+        mixture,
+        clock,
+    )
 
 
 def stored_scenario(parameters: Parameters, forecast: StoredForecast) -> Scenario:

@@ -16,7 +16,7 @@ from streamlit_pages.candles import Bars, Counts, Floats, Times
 TIMEOUT_SECONDS = 10.0
 
 _BARS = "window_start, open, high, low, close, volume, value_sum, value_volume, trade_count"
-_FORECAST = "target_time, spot, paths, p05, p25, p50, p75, p95, mean, actual"
+_FORECAST = "target_time, spot, paths, p05, p25, p50, p75, p95, mean, actual, volatility_seconds"
 _OF_FORECAST = "symbol = ? AND day = ? AND forecast_time = ?"
 
 
@@ -55,6 +55,14 @@ class Parameters(NamedTuple):
     es_95: float
     var_99: float
     es_99: float
+    model: str | None
+    degrees_of_freedom: float | None
+    scale: float | None
+    outcomes: int | None
+    touch_down_100bp: float | None
+    touch_up_100bp: float | None
+    drawdown_mean: float | None
+    drawdown_95: float | None
 
 
 class Score(NamedTuple):
@@ -81,7 +89,8 @@ class Gap(NamedTuple):
 class Forecast:
     """A forecast's quantiles (targets, 5), means and outcomes (NaN while unknown) at each `target_time`.
 
-    `seconds` are the times ahead of the forecast.
+    `seconds` are the times ahead of the forecast, `volatility_seconds` (NaN where unknown) those times by the
+    pace of the volatility.
     """
 
     forecast_time: datetime
@@ -92,6 +101,7 @@ class Forecast:
     quantiles: Floats
     mean: Floats
     actual: Floats
+    volatility_seconds: Floats
 
     @property
     def horizon(self) -> float:
@@ -160,6 +170,7 @@ class Store:
             quantiles=prices[:, :5],
             mean=prices[:, 5],
             actual=prices[:, 6],
+            volatility_seconds=prices[:, 7],
         )
 
     def distribution(self, symbol: str, forecast_time: datetime) -> Distribution:

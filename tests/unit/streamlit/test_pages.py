@@ -57,6 +57,14 @@ PARAMETERS = Parameters(
     es_95=MADE_FORECAST.es_95,
     var_99=MADE_FORECAST.var_99,
     es_99=MADE_FORECAST.es_99,
+    model="gbm",
+    degrees_of_freedom=None,
+    scale=1.0,
+    outcomes=0,
+    touch_down_100bp=MADE_FORECAST.touch[2],
+    touch_up_100bp=MADE_FORECAST.touch[5],
+    drawdown_mean=MADE_FORECAST.drawdown_mean,
+    drawdown_95=MADE_FORECAST.drawdown_95,
 )
 STORED = Forecast(
     forecast_time=MADE,
@@ -67,6 +75,7 @@ STORED = Forecast(
     quantiles=MADE_FORECAST.quantiles,
     mean=MADE_FORECAST.mean,
     actual=np.full(len(SECONDS), np.nan),
+    volatility_seconds=np.full(len(SECONDS), np.nan),
 )
 HISTOGRAM = Distribution(MADE_FORECAST.low, MADE_FORECAST.high, MADE_FORECAST.count, MADE_FORECAST.density)
 

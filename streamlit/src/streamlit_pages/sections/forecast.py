@@ -154,11 +154,38 @@ def _risk_table(
         table["Scenario"] = _risks(simulated.forecast, share_below(simulated.distribution, target))
     _table("risks", table)
     st.caption("VaR, ES: value at risk and expected shortfall, as losses from the spot.")
+    if parameters.drawdown_mean is not None:
+        _table(
+            "path",
+            {
+                "": ["touches -1 %", "touches +1 %", "max. drawdown, mean", "max. drawdown, 95 %"],
+                "Forecast": [
+                    formats.percent(share or 0.0)
+                    for share in (
+                        parameters.touch_down_100bp,
+                        parameters.touch_up_100bp,
+                        parameters.drawdown_mean,
+                        parameters.drawdown_95,
+                    )
+                ],
+            },
+        )
 
 
 def _risks(risks: Parameters | SimulatedForecast, below: float) -> list[str]:
     shares = (risks.prob_up, 1 - below, below, risks.var_95, risks.es_95, risks.var_99, risks.es_99)
     return list(map(formats.percent, shares))
+
+
+def _model_name(parameters: Parameters) -> str:
+    """Return the model with what it learnt from past forecasts."""
+    name = parameters.model or "gbm"
+    if parameters.degrees_of_freedom is None:
+        return name
+    return (
+        f"{name}: {parameters.degrees_of_freedom:.1f} degrees of freedom, scale {parameters.scale:.2f}, "
+        f"from {parameters.outcomes:,} outcomes"
+    )
 
 
 def _parameter_tables(parameters: Parameters, forecast: Forecast) -> None:
@@ -169,6 +196,7 @@ def _parameter_tables(parameters: Parameters, forecast: Forecast) -> None:
                 "model",
                 {
                     "Model": [
+                        "model",
                         "spot",
                         "drift used, per year",
                         "drift estimate ± standard error",
@@ -176,6 +204,7 @@ def _parameter_tables(parameters: Parameters, forecast: Forecast) -> None:
                         "seconds per year",
                     ],
                     "Value": [
+                        _model_name(parameters),
                         formats.price(forecast.spot),
                         f"{parameters.drift:+.4f}",
                         f"{parameters.drift_estimate:+.2f} ± {parameters.drift_stderr:.2f}",
