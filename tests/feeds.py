@@ -1,8 +1,9 @@
 """Websocket servers for tests: the project's own feed, and servers that misbehave as told."""
 
 import asyncio
+import socketserver
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
 
@@ -42,11 +43,13 @@ def running_feed(market: Market | None = None, **options: float) -> Iterator[int
 
 @contextmanager
 def scripted_server(
-    *scripts: Callable[[ServerConnection], None], status: HTTPStatus | None = None
+    *scripts: Callable[[ServerConnection], None],
+    status: HTTPStatus | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> Iterator[int]:
     """Run a server whose first connection follows the first script, and so on, the last one being repeated.
 
-    With `status` every handshake is answered by that instead.
+    With `status` every handshake is answered by that instead, with `headers`.
     """
     connections = iter(range(10**6))
 
@@ -55,13 +58,36 @@ def scripted_server(
             scripts[min(next(connections), len(scripts) - 1)](connection)
 
     def answer(connection: ServerConnection, request: Request) -> Response | None:
-        return None if status is None else connection.respond(status, f"{request.path} was refused\n")
+        if status is None:
+            return None
+        response = connection.respond(status, f"{request.path} was refused\n")
+        response.headers.update(headers or {})
+        return response
 
     with serve(handle, "127.0.0.1", 0, process_request=answer, compression=None) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
             yield server.socket.getsockname()[1]
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@contextmanager
+def answering(answer: bytes) -> Iterator[int]:
+    """Run a server that answers every connection with the same bytes and closes it."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(4096)
+            self.request.sendall(answer)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_address[1]
         finally:
             server.shutdown()
             thread.join()

@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import time
+import urllib.request
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
@@ -18,6 +19,7 @@ from pydantic import SecretStr
 
 from common.cassandra import connect
 from common.settings import ROOT, CassandraSettings
+from ops.inspection.metrics import sum_samples
 from ops.lifecycle.preflight import is_free
 from ops.ports import load_ports
 
@@ -32,13 +34,13 @@ def free_ports(count: int) -> list[int]:
     return list(islice(filter(is_free, random.sample(range(20_000, 32_000), 2_000)), count))
 
 
-def wait_until(value: Callable[[], Value], what: str, seconds: float = 120) -> Value:
+def wait_until(value: Callable[[], Value], what: str, seconds: float = 120, every: float = 0.2) -> Value:
     """Return the first true value; fail with `what` when there was none in time."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if found := value():
             return found
-        time.sleep(0.2)
+        time.sleep(every)
     raise AssertionError(f"{what}: not within {seconds:.0f} s")
 
 
@@ -106,6 +108,16 @@ class Stack:
         return json.loads(
             self.market("replay", str(recording), "--speed", "max", "--wait", "--json", *arguments).stdout
         )
+
+    def received(self) -> int:
+        """Return how many trades the running collector has received; 0 while none answers."""
+        url = f"http://127.0.0.1:{self.settings['COLLECTOR_METRICS_PORT']}/metrics"
+        try:
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                samples = sum_samples(answer.read().decode())
+        except OSError:
+            return 0
+        return int(samples.get("market_collector_trades_received_total", 0))
 
     def kill(self, service: str) -> int:
         """Kill a service's process with -9 and return its pid."""

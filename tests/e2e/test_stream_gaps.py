@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from common.heartbeat import read_heartbeat
 from stack import Stack, wait_until
 
 pytestmark = pytest.mark.timeout(900)
@@ -26,10 +25,7 @@ def events(stack: Stack, since: datetime) -> list[Any]:
 
 
 def test_the_gap_of_a_feed_that_was_killed_is_told(demo_stack: Stack) -> None:
-    def trades() -> int:
-        return int((read_heartbeat(demo_stack.home, "collector") or {}).get("trades_received", 0))
-
-    wait_until(lambda: trades() > 0, "demo trades")
+    wait_until(lambda: demo_stack.received() > 0, "demo trades")
     killed_at = datetime.now(UTC)
     demo_stack.kill("feed")
     wait_until(
@@ -38,5 +34,5 @@ def test_the_gap_of_a_feed_that_was_killed_is_told(demo_stack: Stack) -> None:
     told = events(demo_stack, killed_at)
     assert [row.kind for row in told] == ["disconnected", "resubscribed", "gap"]
     assert 0 < told[-1].gap_seconds < (datetime.now(UTC) - killed_at).total_seconds() + 1
-    before = trades()
-    wait_until(lambda: trades() > before, "demo trades after the gap")
+    before = demo_stack.received()
+    wait_until(lambda: demo_stack.received() > before, "demo trades after the gap")

@@ -17,11 +17,6 @@ DEMO = ROOT / "tests" / "data" / "demo.jsonl.gz"
 pytestmark = pytest.mark.timeout(900)
 
 
-def received(stack: Stack) -> int:
-    """Return how many trades the running collector has received."""
-    return int((read_heartbeat(stack.home, "collector") or {}).get("trades_received", 0))
-
-
 def until_published(stack: Stack, journal: str) -> int:
     """Wait until every frame of a journal is on the topic, whole; return the journal's number of trades."""
     trades = journaled(stack.home / "journal", journal)
@@ -47,11 +42,11 @@ def stored(stack: Stack, journal: str) -> int:
 
 def test_a_collector_that_is_killed_publishes_the_rest_after_its_restart(stack: Stack) -> None:
     wait_until(lambda: stack.status()["services"]["collector"]["ready"], "a collector that is ready")
-    before = received(stack)
+    before = stack.received()
     known = set(journal_ids(stack.home / "journal"))
     with ThreadPoolExecutor(1) as pool:
         replaying = pool.submit(stack.market, "replay", str(DEMO), "--speed", "4", check=False)
-        wait_until(lambda: received(stack) > before + 200, "some trades", 60)
+        wait_until(lambda: stack.received() > before + 200, "some trades", 60)
         killed = int((read_heartbeat(stack.home, "collector") or {})["pid"])
         os.kill(killed, signal.SIGKILL)
         done = replaying.result(timeout=120)

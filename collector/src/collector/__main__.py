@@ -1,27 +1,30 @@
-"""Run the collector, look at its settings (`--check`), or publish journals again (`--republish`)."""
+"""Run the collector, look at its settings (`--check`), search tickers or publish journals again."""
 
 import argparse
+import json
 import logging
+import os
 import signal
 import sys
 import threading
-import time
 
-from pydantic import SecretStr
-
-from collector.journal import JournalError, JournalFolder
-from collector.logs import start_logging
-from collector.publisher import Publisher, PublishError
-from collector.receiver import Endpoint, Receiver
+from collector.finnhub import COLUMNS, FinnhubError, FinnhubUnavailableError
+from collector.journal import JournalError
+from collector.publisher import PublishError
 from collector.republish import parse_moment, republish
+from collector.service import CollectorService, lock_token
 from collector.settings import CollectorSettings
-from collector.tickers import TickerError, unknown_tickers
-from common.heartbeat import write_heartbeat
+from collector.tickers import TickerError, TickerSource, search_tickers, unknown_tickers
+from collector.token_lock import TokenLockError
+from common.logs import start_logging
+from common.metrics import MetricsError
 from common.settings import SettingsError
 
-SERVICE = "collector"
-HEARTBEAT_SECONDS = 1.0
-EXPIRE_SECONDS = 3600.0
+# A second signal or a supervisor follows 10 s after the first; everything that ends in order needs less.
+END_SECONDS = 8.0
+
+# The collector itself says what these have to say, once.
+LIBRARIES = {"websocket": logging.CRITICAL, "librdkafka": logging.CRITICAL}
 
 log = logging.getLogger("collector")
 
@@ -30,20 +33,25 @@ def main() -> int:
     """Run; return the exit status."""
     parser = argparse.ArgumentParser(prog="collector", description=__doc__)
     parser.add_argument("--check", action="store_true", help="validate settings and tickers, and exit")
+    parser.add_argument("--search", metavar="WORDS", help="print the symbols for some words")
+    parser.add_argument("--json", action="store_true", help="print the symbols as JSON")
     parser.add_argument("--republish", action="store_true", help="publish journals again under their old ids")
     parser.add_argument("--from", dest="start", metavar="TIME", help="frames received at or after (UTC)")
     parser.add_argument("--to", dest="end", metavar="TIME", help="frames received before (UTC)")
     arguments = parser.parse_args()
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    stopping = _end_on_signals()
+    reload = threading.Event()
+    signal.signal(signal.SIGHUP, lambda *_: reload.set())
     try:
         settings = CollectorSettings.load()
+        start_logging(settings.finnhub_api_token, settings.kafka_collector_password, libraries=LIBRARIES)
+        if arguments.search is not None:
+            search(settings, arguments.search, arguments.json, stopping)
+            return 0
         if settings.feed == "live" and settings.finnhub_api_token is None:
             raise SettingsError("MARKET_FEED was live, but FINNHUB_API_TOKEN was missing: put it into .env.")
-        start_logging(settings.finnhub_api_token, settings.kafka_collector_password)
         if arguments.check:
-            _check(settings, stopping)
+            check(settings, stopping)
             return 0
         if not settings.kafka_collector_password.get_secret_value():
             raise SettingsError("KAFKA_COLLECTOR_PASSWORD was missing: ./market up generates it.")
@@ -52,91 +60,77 @@ def main() -> int:
             end = parse_moment(arguments.end) if arguments.end else None
             print(f"{republish(settings, start, end, stopping)} trades were published again.")
             return 0
-        return _run(settings, stopping)
-    except (SettingsError, JournalError, TickerError, PublishError) as error:
+        lock = lock_token(settings)
+        status = CollectorService(settings, reload).run(stopping)
+        if lock is not None:
+            lock.close()
+        log.info("stopped")
+        return status
+    except (
+        SettingsError,
+        JournalError,
+        TickerError,
+        FinnhubError,
+        PublishError,
+        TokenLockError,
+        MetricsError,
+    ) as error:
         print(error, file=sys.stderr)
         return 1
 
 
-def _check(settings: CollectorSettings, stopping: threading.Event) -> None:
-    unknown = unknown_tickers(settings, stopping)
+def _end_on_signals() -> threading.Event:
+    """Return an event that SIGTERM or SIGINT sets; what has not ended END_SECONDS later is ended there."""
+    stopping = threading.Event()
+
+    def end() -> None:
+        log.error("The collector did not end within %g s and is ended now.", END_SECONDS)
+        logging.shutdown()
+        os._exit(1)
+
+    def stop(*_: object) -> None:
+        if not stopping.is_set():
+            limit = threading.Timer(END_SECONDS, end)
+            limit.daemon = True
+            limit.start()
+        stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    return stopping
+
+
+def check(settings: CollectorSettings, stopping: threading.Event) -> None:
+    """Validate the tickers; a lookup that does not answer is only told, the websocket may still work."""
+    try:
+        lock = lock_token(settings)
+    except TokenLockError as error:
+        if error.holder != str(settings.market_home):
+            raise
+    else:
+        if lock is not None:
+            lock.close()
+    try:
+        unknown = unknown_tickers(settings, TickerSource(settings).tickers, stopping.wait)
+    except FinnhubUnavailableError as error:
+        print(f"{error} The tickers were not validated.", file=sys.stderr)
+        return
     if unknown:
         feed = "The demo feed" if settings.feed == "demo" else "Finnhub"
-        raise TickerError(f"{feed} did not know {', '.join(unknown)}: mend FINNHUB_STOCKS_TICKERS.")
+        raise TickerError(f"{feed} did not know {', '.join(unknown)}: fix FINNHUB_STOCKS_TICKERS.")
 
 
-def _endpoints(settings: CollectorSettings) -> list[Endpoint]:
-    tickers = settings.finnhub_stocks_tickers
-    feed = Endpoint(
-        "feed",
-        f"ws://{settings.feed_host}:{settings.feed_port}/",
-        SecretStr(SERVICE),
-        tickers,
-        source=None,
-        market="demo" if settings.feed == "demo" else None,
-        first_delay=0.2,
-        longest_delay=5.0,
-    )
-    if settings.feed != "live" or settings.finnhub_api_token is None:
-        return [feed]
-    url = settings.finnhub_websocket_url
-    finnhub = Endpoint("finnhub", url, settings.finnhub_api_token, tickers, source="live", market="live")
-    return [finnhub, feed]
-
-
-def _run(settings: CollectorSettings, stopping: threading.Event) -> int:
-    """Receive and publish until told to stop, or until a thread has died: the supervisor starts it anew."""
-    journals = JournalFolder(
-        settings.market_home / "journal",
-        settings.journal_rotate_megabytes * 1024**2,
-        settings.journal_retention_days,
-    )
-    publisher = Publisher(settings, journals)
-    receivers = [
-        Receiver(endpoint, journals, publisher.wake, publisher.tell) for endpoint in _endpoints(settings)
-    ]
-    publisher.start()
-    for receiver in receivers:
-        receiver.start()
-    expired = 0.0
-    status = 0
-    threads: list[Publisher | Receiver] = [publisher, *receivers]
-    while True:
-        _write_heartbeat(settings, publisher, receivers)
-        if time.monotonic() - expired > EXPIRE_SECONDS:
-            journals.expire(time.time())
-            expired = time.monotonic()
-        if stopping.wait(HEARTBEAT_SECONDS):
-            break
-        if not all(thread.is_alive() for thread in threads):
-            log.error("A thread has ended; see above.")
-            status = 1
-            break
-    for receiver in receivers:
-        receiver.stop()
-    publisher.stop()
-    journals.close()
-    log.info("stopped")
-    return status
-
-
-def _write_heartbeat(settings: CollectorSettings, publisher: Publisher, receivers: list[Receiver]) -> None:
-    problems = [problem for problem in (publisher.problem, *(one.problem for one in receivers)) if problem]
-    figures = [receiver.figures for receiver in receivers]
-    write_heartbeat(
-        settings.market_home,
-        SERVICE,
-        ready=not problems,
-        feed=settings.feed,
-        problems=problems,
-        connected={receiver.endpoint.name: receiver.connected for receiver in receivers},
-        trades_received=sum(figure.trades for figure in figures),
-        trades_published=publisher.trades_published,
-        frames=sum(figure.frames for figure in figures),
-        duplicates=sum(figure.duplicates for figure in figures),
-        dead_lettered=publisher.dead_lettered,
-        pings=sum(figure.pings for figure in figures),
-    )
+def search(settings: CollectorSettings, words: str, as_json: bool, stopping: threading.Event) -> None:
+    rows = search_tickers(settings, words, stopping.wait)
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    if not rows:
+        print(f"Nothing was found for {words}.")
+        return
+    widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in COLUMNS}
+    for row in ({name: name for name in COLUMNS}, *rows):
+        print("  ".join(row[name].ljust(widths[name]) for name in COLUMNS).rstrip())
 
 
 if __name__ == "__main__":

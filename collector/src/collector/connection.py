@@ -1,22 +1,30 @@
 """A websocket to a feed, and in words how it ended."""
 
+import email.utils
+import http
 import socket
 import ssl
 import struct
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
 from urllib.parse import quote, urlsplit
 
 import orjson
 import websocket
 from pydantic import SecretStr
+from websocket._handshake import SUPPORTED_REDIRECT_STATUSES
 
-CONNECT_SECONDS = 15.0
-READ_AHEAD_BYTES = 64 * 1024
-REFUSALS = {
-    401: "the token was refused; check FINNHUB_API_TOKEN",
-    403: "the token was refused; check FINNHUB_API_TOKEN",
-    429: "too many connections were opened with this token",
-}
+from collector.backoff import REFUSED_SECONDS, TOO_MANY_SECONDS
+from collector.websocket_frames import FrameDecoder, Message, ProtocolError
+from common.redaction import printable
+
+CONNECT_SECONDS = 15.0  # DNS, TLS and a handshake over a slow line
+TICK_SECONDS = 1.0  # how long a read may take before the receiver looks at its clock and its tickers
+READ_BYTES = 64 * 1024
+# A frame that declares more than this is not waited for: at 10 MB/s it would block the feed for over 6 s.
+MAX_SKIPPED_BYTES = 64 * 1024**2
 
 _WORDS: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
     ((ConnectionRefusedError,), "nothing answered at its address"),
@@ -28,96 +36,161 @@ _WORDS: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
 
 
 class ConnectionLostError(Exception):
-    """Say in a few words how the connection ended, or why there was none."""
+    """Say in a few words how the connection ended, or why there was none.
 
+    `retry_seconds` is how long the server wants to be left in peace, if it says so.
+    """
 
-class SilentError(ConnectionLostError):
-    """No frame at all came for too long."""
+    def __init__(self, words: str, retry_seconds: float | None = None) -> None:
+        super().__init__(words)
+        self.retry_seconds = retry_seconds
 
 
 class RejectedError(ConnectionLostError):
-    """The server does not want this token."""
-
-
-class _ReadAheadWebSocket(websocket.WebSocket):  # type: ignore[misc]
-    """Takes from the socket all that is there, not a few bytes; calls `before_read` before it has to wait."""
-
-    def __init__(self, before_read: Callable[[], None]) -> None:
-        super().__init__(skip_utf8_validation=True, enable_multithread=False)
-        self._before_read = before_read
-        self._ahead = memoryview(b"")
-
-    def _recv(self, bufsize: int) -> bytes:
-        if not self._ahead:
-            self._before_read()
-            self._ahead = memoryview(super()._recv(max(bufsize, READ_AHEAD_BYTES)))
-        data, self._ahead = self._ahead[:bufsize], self._ahead[bufsize:]
-        return bytes(data)
+    """The server does not accept this token, or not now."""
 
 
 class Connection:
-    """One websocket; `before_read` is called whenever all that was received has been given out."""
+    """One websocket, used by one thread; only `abort` may be called by another."""
 
-    def __init__(self, before_read: Callable[[], None]) -> None:
-        self._socket = _ReadAheadWebSocket(before_read)
-        self._silence_seconds = CONNECT_SECONDS
+    def __init__(self, connect_seconds: float = CONNECT_SECONDS, tick_seconds: float = TICK_SECONDS) -> None:
+        self._socket = websocket.WebSocket(skip_utf8_validation=True, enable_multithread=False)
+        self._decoder = FrameDecoder()
+        self._connect_seconds = connect_seconds
+        self._tick_seconds = tick_seconds
+        self._ended: str | None = None
 
-    def open(self, url: str, token: SecretStr, direct: bool, silence_seconds: float) -> None:
+    def open(self, url: str, token: SecretStr, direct: bool) -> None:
         """Connect; `direct` is to a service of this stack, around any proxy.
 
         Raises ConnectionLostError, without a word of the token.
         """
-        self._silence_seconds = silence_seconds
-        self._socket.settimeout(min(CONNECT_SECONDS, silence_seconds))
+        self._socket.settimeout(self._connect_seconds)
+        # The library limits each read alone: a server that sends a byte now and then would never be given up.
+        limit = threading.Timer(self._connect_seconds, self.abort)
+        limit.daemon = True
+        limit.start()
         try:
             self._socket.connect(
                 f"{url}?token={quote(token.get_secret_value(), safe='')}",
                 http_no_proxy=[urlsplit(url).hostname] if direct else None,
                 suppress_origin=direct,
+                redirect_limit=0,  # the token is for this host only
             )
+            self._socket.settimeout(self._tick_seconds)
         except websocket.WebSocketBadStatusException as error:
-            refusal = REFUSALS.get(error.status_code)
-            if refusal is not None:
-                raise RejectedError(refusal) from None
-            raise ConnectionLostError(f"the server answered with HTTP status {error.status_code}") from None
-        except (websocket.WebSocketException, OSError, ValueError) as error:
+            raise refusal(error.status_code, error.resp_headers or {}, time.time()) from None
+        except Exception as error:  # the library raises whatever a garbage answer leads to
+            answer = self._socket.handshake_response
+            if answer is not None and answer.status in SUPPORTED_REDIRECT_STATUSES:
+                raise ConnectionLostError(
+                    "the server redirected to another address, which is not given the token"
+                ) from None
             raise ConnectionLostError(_readable(error)) from None
-        self._socket.settimeout(silence_seconds)
+        finally:
+            limit.cancel()
 
-    def send(self, frame: dict[str, object]) -> None:
-        """Send a frame; raise ConnectionLostError."""
-        try:
-            self._socket.send(orjson.dumps(frame).decode())
-        except (websocket.WebSocketException, OSError) as error:
-            raise ConnectionLostError(_readable(error)) from None
+    def send(self, message: dict[str, object]) -> None:
+        """Send a message; raise ConnectionLostError."""
+        self._send(partial(self._socket.send, orjson.dumps(message).decode()))
 
-    def receive(self) -> str:
-        """Wait for the next frame and return its text; raise SilentError or ConnectionLostError."""
+    def receive(self) -> list[Message]:
+        """Wait a moment for the next bytes and return the data and oversized messages they complete.
+
+        Raises ConnectionLostError, after every message that came before the end has been returned.
+        """
+        if self._ended is not None:
+            raise ConnectionLostError(self._ended)
         try:
-            opcode, data = self._socket.recv_data()
-        except websocket.WebSocketTimeoutException:
-            raise SilentError(f"no frame came for {self._silence_seconds:g} s") from None
-        except (websocket.WebSocketException, OSError) as error:
+            data = self._socket.sock.recv(READ_BYTES)
+        except (TimeoutError, ssl.SSLWantReadError):
+            return []
+        except (OSError, AttributeError) as error:
             raise ConnectionLostError(_readable(error)) from None
-        if opcode == websocket.ABNF.OPCODE_CLOSE:
-            raise ConnectionLostError(_closing_words(data))
-        text: str = data.decode("utf-8", "backslashreplace")
-        return text
+        if not data:
+            raise ConnectionLostError("the connection was lost")
+        try:
+            messages = self._decoder.feed(data)
+        except ProtocolError as error:
+            raise ConnectionLostError(f"the server broke the websocket protocol ({error})") from None
+        return self._without_control(messages)
 
     def abort(self) -> None:
         """End the connection from another thread."""
-        self._socket.abort()
+        opened = self._socket.sock
+        if opened is not None:
+            try:
+                opened.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                return
 
     def close(self) -> None:
         """Let the socket go."""
         self._socket.shutdown()
 
+    def _without_control(self, messages: list[Message]) -> list[Message]:
+        """Answer pings, note a close, and return the rest."""
+        if all(message.kind == "data" for message in messages):
+            return messages
+        rest = []
+        for message in messages:
+            if message.kind == "ping":
+                self._send(partial(self._socket.pong, message.payload))
+            elif message.kind == "close":
+                self._ended = closing_words(message.payload)
+                break
+            elif message.kind != "pong":
+                rest.append(message)
+                if message.kind == "oversized" and message.size > MAX_SKIPPED_BYTES:
+                    self._ended = f"a frame of {message.size} bytes was not waited for"
+                    break
+        return rest
 
-def _closing_words(data: bytes) -> str:
-    if len(data) < 2:
+    def _send(self, send: Callable[[], object]) -> None:
+        try:
+            self._socket.settimeout(self._connect_seconds)
+            send()
+            self._socket.settimeout(self._tick_seconds)
+        except (websocket.WebSocketException, OSError, AttributeError) as error:
+            raise ConnectionLostError(_readable(error)) from None
+
+
+def refusal(status: int, headers: Mapping[str, str], now: float) -> ConnectionLostError:
+    """Return what an HTTP status of a handshake means; `now` is for a Retry-After that is a date."""
+    wait = retry_after(headers.get("retry-after"), now)
+    if status in (http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN):
+        return RejectedError(
+            f"the token was refused (HTTP status {status}): put a valid one into FINNHUB_API_TOKEN "
+            "and restart the collector",
+            max(wait or 0.0, REFUSED_SECONDS),
+        )
+    if status == http.HTTPStatus.TOO_MANY_REQUESTS:
+        return RejectedError(
+            "too many connections were opened with this token (HTTP status 429)",
+            TOO_MANY_SECONDS if wait is None else wait,
+        )
+    return ConnectionLostError(f"the server answered with HTTP status {status}", wait)
+
+
+def retry_after(value: str | None, now: float) -> float | None:
+    """Read a Retry-After header, a number of seconds or a date; None when it is missing or neither."""
+    if value is None:
+        return None
+    text = value.strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        return max(email.utils.parsedate_to_datetime(text).timestamp() - now, 0.0)
+    except (ValueError, OverflowError):
+        return None
+
+
+def closing_words(payload: bytes) -> str:
+    """Return how a close frame explains itself."""
+    if len(payload) < 2:
         return "the server closed the connection"
-    code = struct.unpack("!H", data[:2])[0]
-    reason = data[2:].decode("utf-8", "backslashreplace")
+    code = struct.unpack("!H", payload[:2])[0]
+    reason = printable(payload[2:].decode("utf-8", "replace"))
     return f"the server closed the connection ({code}{' ' if reason else ''}{reason})"
 
 

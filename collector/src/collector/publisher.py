@@ -220,7 +220,7 @@ class Publisher:
         """Say that a journal has grown."""
         self._wake.set()
 
-    def tell(self, event: Event) -> None:
+    def publish_event(self, event: Event) -> None:
         """Publish a feed event."""
         self._events.append(event)
         self._wake.set()

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
-from common.settings import FeedSettings, KafkaSettings
+from common.settings import FeedSettings, KafkaSettings, MetricsSettings, MovablePort
 
 DEFAULT_TICKERS = (
     "AAPL",
@@ -22,8 +22,8 @@ DEFAULT_TICKERS = (
 TICKER = re.compile(r"[A-Za-z0-9.:_/^=-]{1,40}")
 
 
-def _tickers(value: Any) -> Any:
-    """Read `A,B`, or a list in the manner of JSON or Python; drop repeats."""
+def parse_tickers(value: Any) -> tuple[str, ...]:
+    """Read `A,B`, or a list in the manner of JSON or Python; drop repeats; raise ValueError."""
     if isinstance(value, str):
         text = value.strip()
         if text.startswith("["):
@@ -49,13 +49,17 @@ def _tickers(value: Any) -> Any:
     return tickers
 
 
-class CollectorSettings(KafkaSettings, FeedSettings):
+class CollectorSettings(KafkaSettings, FeedSettings, MetricsSettings):
     """What to receive, from where, how long to keep it, and the login to Kafka."""
 
-    finnhub_stocks_tickers: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_tickers)] = DEFAULT_TICKERS
+    finnhub_stocks_tickers: Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_tickers)] = (
+        DEFAULT_TICKERS
+    )
     finnhub_validate_tickers: bool = True
     finnhub_websocket_url: str = Field(default="wss://ws.finnhub.io", pattern=r"^wss?://[^\s?#]+$")
     finnhub_rest_url: str = Field(default="https://finnhub.io/api/v1", pattern=r"^https?://[^\s?#]+$")
+    finnhub_silence_seconds: float = Field(default=150, ge=1, le=86_400)
+    collector_metrics_port: MovablePort = 9101
     journal_rotate_megabytes: int = Field(default=64, ge=1)
     journal_retention_days: int = Field(default=30, ge=1)
     kafka_username: ClassVar[str] = "collector"

@@ -1,61 +1,108 @@
-"""Ask the feed whether it knows the tickers."""
+"""Which tickers to subscribe to, whether the feed knows them, and the search for others."""
 
-import json
-import threading
-import urllib.error
-import urllib.parse
-import urllib.request
-from collections.abc import Iterable
+import logging
+from collections.abc import Callable
+from pathlib import Path
 
+from dotenv import dotenv_values
 from pydantic import SecretStr
 
-from collector.settings import CollectorSettings
-from common.instruments import instruments
+from collector.finnhub import FinnhubClient, Row
+from collector.settings import CollectorSettings, parse_tickers
+from common.instruments import instruments, search
+from common.settings import ROOT
 
-TIMEOUT_SECONDS = 15.0
-ATTEMPTS = 4
-TOO_MANY_CALLS_SECONDS = 20.0
+log = logging.getLogger(__name__)
+
+NAME = "FINNHUB_STOCKS_TICKERS"
+MAX_FILE_BYTES = 64 * 1024
+Wait = Callable[[float], object]
 
 
 class TickerError(Exception):
-    """Say in one sentence why the tickers could not be looked up."""
+    """Say in one sentence which tickers cannot be used."""
 
 
-def unknown_tickers(settings: CollectorSettings, stopping: threading.Event) -> list[str]:
-    """Return the tickers that the feed in use does not know; raise TickerError when it does not answer."""
+class TickerSource:
+    """The tickers as files say now: `tickers` in MARKET_HOME, else a changed `.env`, else those of the start.
+
+    The services are given the environment of the start, so that only a change in `.env` says something new.
+    """
+
+    def __init__(self, settings: CollectorSettings, env_file: Path = ROOT / ".env") -> None:
+        self._start = settings.finnhub_stocks_tickers
+        self._env_file = env_file
+        self._own_file = settings.market_home / "tickers"
+        self._first_line = self._line()
+        self._stamps: object = None
+        self.tickers = self._start
+        self.poll()
+
+    def poll(self, force: bool = False) -> bool:
+        """Look whether a file changed, or read them anyway; return whether the tickers did.
+
+        A list that cannot be read is logged and changes nothing.
+        """
+        stamps = [_stamp(self._own_file), _stamp(self._env_file)]
+        if stamps == self._stamps and not force:
+            return False
+        self._stamps = stamps
+        try:
+            tickers = self._read()
+        except (OSError, ValueError) as error:
+            log.error("The changed tickers were not taken: %s.", error)
+            return False
+        changed, self.tickers = tickers != self.tickers, tickers
+        return changed
+
+    def _read(self) -> tuple[str, ...]:
+        if self._own_file.exists():
+            with self._own_file.open("rb") as file:
+                text = file.read(MAX_FILE_BYTES).decode("utf-8", "replace")
+            return parse_tickers(",".join(text.split("\n")))
+        line = self._line()
+        return self._start if line is None or line == self._first_line else parse_tickers(line)
+
+    def _line(self) -> str | None:
+        try:
+            return dotenv_values(self._env_file, interpolate=False).get(NAME) or None
+        except (OSError, UnicodeDecodeError):
+            return None
+
+
+def unknown_tickers(settings: CollectorSettings, tickers: tuple[str, ...], wait: Wait) -> list[str]:
+    """Return the tickers that the feed in use does not know; raise FinnhubError when it cannot be asked."""
     if settings.feed == "none" or not settings.finnhub_validate_tickers:
         return []
     if settings.feed == "demo":
         known = instruments()
-        return [ticker for ticker in settings.finnhub_stocks_tickers if ticker not in known]
-    token = settings.finnhub_api_token or SecretStr("")
+        return [ticker for ticker in tickers if ticker not in known]
+    client = _client(settings, wait)
+    return [ticker for ticker in tickers if all(row["symbol"] != ticker for row in client.search(ticker))]
+
+
+def search_tickers(settings: CollectorSettings, words: str, wait: Wait) -> list[Row]:
+    """Return the symbols for some words: from Finnhub with a token, else of the demo; raise FinnhubError."""
+    if settings.finnhub_api_token is not None:
+        return _client(settings, wait).search(words)
     return [
-        ticker
-        for ticker in settings.finnhub_stocks_tickers
-        if ticker not in _found(settings.finnhub_rest_url, ticker, token, stopping)
+        {
+            "symbol": instrument.symbol,
+            "displaySymbol": instrument.symbol.replace("BINANCE:", ""),
+            "type": "Common Stock" if instrument.asset_class == "stock" else "Crypto",
+            "description": instrument.name.upper(),
+        }
+        for instrument in search(words)
     ]
 
 
-def _found(rest_url: str, ticker: str, token: SecretStr, stopping: threading.Event) -> Iterable[str]:
-    """Return the symbols that Finnhub finds for a ticker; wait when it says that the calls were too many."""
-    request = urllib.request.Request(  # noqa: S310
-        f"{rest_url}/search?{urllib.parse.urlencode({'q': ticker})}",
-        headers={"X-Finnhub-Token": token.get_secret_value()},
-    )
-    for _ in range(ATTEMPTS):
-        try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310
-                return {str(result["symbol"]) for result in json.load(answer)["result"]}
-        except urllib.error.HTTPError as error:
-            if error.code in (401, 403):
-                raise TickerError("Finnhub refused the token: check FINNHUB_API_TOKEN.") from None
-            if error.code != 429:
-                raise TickerError(
-                    f"Finnhub answered the look-up of {ticker} with HTTP status {error.code}."
-                ) from None
-            if stopping.wait(TOO_MANY_CALLS_SECONDS):
-                break
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            reason = getattr(error, "reason", None) or type(error).__name__
-            raise TickerError(f"{ticker} could not be looked up at {rest_url}: {reason}.") from None
-    raise TickerError("Finnhub said too often that the calls were too many; try again in a minute.")
+def _client(settings: CollectorSettings, wait: Wait) -> FinnhubClient:
+    return FinnhubClient(settings.finnhub_rest_url, settings.finnhub_api_token or SecretStr(""), wait)
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size

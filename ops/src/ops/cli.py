@@ -142,6 +142,10 @@ def republish(arguments: argparse.Namespace) -> int:
     run_module("collector", ["--republish", *chosen], {})
 
 
+def tickers(arguments: argparse.Namespace) -> int:
+    run_module("collector", ["--search", arguments.words, *(["--json"] if arguments.json else [])], {})
+
+
 def forecast(arguments: argparse.Namespace) -> int:
     from ops.install.dependencies import ensure_java
 
@@ -218,6 +222,16 @@ class Parser(argparse.ArgumentParser):
         raise SystemExit(2)
 
 
+def add_collector_commands(add: Callable[[Command, str], argparse.ArgumentParser]) -> None:
+    """Add the commands that are the collector's own."""
+    one = add(republish, "publish the journal again under its old ids, so that nothing doubles")
+    one.add_argument("--from", dest="start", metavar="TIME", help="frames received at or after (UTC)")
+    one.add_argument("--to", dest="end", metavar="TIME", help="frames received before (UTC)")
+    one = add(tickers, "search symbols by words: Finnhub's with FINNHUB_API_TOKEN, else the demo's")
+    one.add_argument("words", metavar="WORDS", help="for example: apple")
+    one.add_argument("--json", action="store_true", help="print an array of objects, one a symbol")
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
     root = Parser(
@@ -260,9 +274,7 @@ def parser() -> argparse.ArgumentParser:
         "--scheduled", action="store_true", help="forecast from the full hour; a second run writes nothing"
     )
     add(collector, "run the collector in the foreground")
-    one = add(republish, "publish the journal again under its old ids, so that nothing doubles")
-    one.add_argument("--from", dest="start", metavar="TIME", help="frames received at or after (UTC)")
-    one.add_argument("--to", dest="end", metavar="TIME", help="frames received before (UTC)")
+    add_collector_commands(add)
     one = add(backup, "back up Cassandra's tables and Superset's database into one file")
     one.add_argument("file", metavar="FILE", help="a new file, or - for standard output")
     one = add(restore, "bring a backup back into the running stack")

@@ -24,7 +24,7 @@ def test_a_kafka_that_is_away_costs_nothing_but_disk(tmp_path: Path) -> None:
     for number in range(1000):
         writer.append(Frame(number, TRADE))
         writer.flush()
-    publisher.tell(Event(1, "s", "connected", "", None))
+    publisher.publish_event(Event(1, "s", "connected", "", None))
     wait_until(lambda: publisher.problem, "a problem", 30)
     assert "Kafka did not answer" in str(publisher.problem)
     assert publisher.is_alive()

@@ -1,26 +1,20 @@
-"""The collector's settings, its check of the tickers, and its logs."""
+"""The collector's settings and its command line."""
 
 import json
-import logging
 import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 
+from collector.__main__ import check
 from collector.journal import JournalError
-from collector.logs import start_logging
 from collector.republish import parse_moment
-from collector.settings import DEFAULT_TICKERS, CollectorSettings
-from collector.tickers import TickerError, unknown_tickers
+from collector.settings import CollectorSettings
 from common.settings import ROOT, SettingsError
-from feeds import running_feed
+from stack import free_ports
 
 TOKEN = "secret0token"
 PATHS = ("collector/src", "common/src")
@@ -66,96 +60,6 @@ def test_the_feed_is_live_with_a_token_and_else_the_demo(monkeypatch: pytest.Mon
     assert TOKEN not in repr(CollectorSettings.load())
 
 
-def check(rest_url: str, *tickers: str, feed: str = "live") -> list[str]:
-    settings = CollectorSettings(
-        finnhub_api_token=SecretStr(TOKEN),
-        finnhub_rest_url=rest_url,
-        finnhub_stocks_tickers=tickers,
-        market_feed=feed,  # type: ignore[arg-type]
-    )
-    return unknown_tickers(settings, threading.Event())
-
-
-@contextmanager
-def answering(status: int, body: str, seen: list[str]) -> Iterator[str]:
-    """Answer every request alike; note path and token of each."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            seen.append(f"{self.path} {self.headers['X-Finnhub-Token']}")
-            self.send_response(status)
-            self.end_headers()
-            self.wfile.write(body.encode())
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-def test_unknown_tickers_are_found_by_look_up() -> None:
-    with running_feed() as port:
-        url = f"http://127.0.0.1:{port}/api/v1"
-        assert check(url, *DEFAULT_TICKERS) == []
-        assert check(url, "AAPL", "NOSUCH", "BTCUSDT", "aapl") == ["NOSUCH", "BTCUSDT", "aapl"]
-    assert check("http://127.0.0.1:1", "AAPL", "NOSUCH", feed="demo") == ["NOSUCH"]
-    assert check("http://127.0.0.1:1", "AAPL", "NOSUCH", feed="none") == []
-
-
-def test_the_token_travels_in_a_header_only() -> None:
-    seen: list[str] = []
-    with answering(200, json.dumps({"result": [{"symbol": "A/B"}]}), seen) as url:
-        assert check(url, "A/B") == []
-    assert seen == [f"/search?q=A%2FB {TOKEN}"]
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "sentence"),
-    [
-        (401, "", "refused the token"),
-        (500, "", "HTTP status 500"),
-        (200, "hello", "could not be looked up"),
-        (200, "{}", "could not be looked up"),
-    ],
-)
-def test_a_look_up_that_fails_is_a_sentence(status: int, body: str, sentence: str) -> None:
-    with answering(status, body, []) as url, pytest.raises(TickerError, match=sentence) as error:
-        check(url, "AAPL")
-    assert TOKEN not in str(error.value)
-
-
-def test_nothing_at_the_address_is_a_sentence() -> None:
-    with answering(200, "", []) as url:
-        pass
-    with pytest.raises(TickerError, match="AAPL could not be looked up"):
-        check(url, "AAPL")
-
-
-def test_logs_cannot_tell_the_token(capsys: pytest.CaptureFixture[str]) -> None:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    try:
-        start_logging(SecretStr(TOKEN), None, SecretStr(""))
-        try:
-            raise RuntimeError(f"wss://ws.finnhub.io?token={TOKEN}")
-        except RuntimeError:
-            logging.getLogger("x").exception("it failed with %s", TOKEN)
-    finally:
-        root.handlers, root.level = handlers, level
-    said = capsys.readouterr().err
-    assert "it failed with ***" in said
-    assert "RuntimeError" in said
-    assert TOKEN not in said
-
-
 def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "collector", *arguments],
@@ -190,6 +94,32 @@ def test_bad_input_is_one_sentence_and_an_exit_status(
     assert sentence in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert done.stdout == ""
+
+
+def test_tickers_are_searched_as_a_table_and_as_json() -> None:
+    table = run("--search", "apple", MARKET_FEED="demo")
+    assert table.returncode == 0
+    assert table.stdout.splitlines() == [
+        "symbol  displaySymbol  type          description",
+        "AAPL    AAPL           Common Stock  APPLE INC",
+    ]
+    [row] = json.loads(run("--search", "apple", "--json", MARKET_FEED="demo").stdout)
+    assert row["symbol"] == "AAPL"
+    assert run("--search", "nosuch", MARKET_FEED="demo").stdout == "Nothing was found for nosuch.\n"
+
+
+def test_a_look_up_without_an_answer_is_a_warning_and_keeps_nothing_from_starting(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("FINNHUB_API_TOKEN", TOKEN)
+    monkeypatch.setenv("FINNHUB_REST_URL", f"http://127.0.0.1:{free_ports(1)[0]}")
+    stopping = threading.Event()
+    stopping.set()  # no pause lasts
+    check(CollectorSettings.load(), stopping)
+    [warning] = capsys.readouterr().err.strip().splitlines()
+    assert "Connection refused" in warning
+    assert warning.endswith("The tickers were not validated.")
 
 
 def test_good_settings_pass_the_check_in_silence() -> None:

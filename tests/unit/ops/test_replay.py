@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 import oracle
+from collector.clock import Clock
 from collector.journal import JournalFolder, read_lines
+from collector.last_seen import LastSeen
 from collector.receiver import Endpoint, Receiver
 from common.heartbeat import write_heartbeat
 from common.recording import Frame, decode, encode, read_recording
@@ -150,6 +152,16 @@ def test_patience_ends_only_when_nothing_moves() -> None:
 # --- through the feed and the receiver ---
 
 
+class IgnoredEvents:
+    """Takes what the receiver has to publish."""
+
+    def wake(self) -> None:
+        pass
+
+    def publish_event(self, event: object) -> None:
+        pass
+
+
 @contextmanager
 def running_collector(home: Path, monkeypatch: pytest.MonkeyPatch, feed: str = "none") -> Iterator[Receiver]:
     """Run feed and receiver with a heartbeat, and point the client to them."""
@@ -158,13 +170,15 @@ def running_collector(home: Path, monkeypatch: pytest.MonkeyPatch, feed: str = "
         monkeypatch.setenv("FEED_PORT", str(port))
         journals = JournalFolder(home / "journal", 10**6, 1)
         endpoint = Endpoint("feed", f"ws://127.0.0.1:{port}/", SecretStr("t"), ("A",), None, None, 0.05, 0.5)
-        receiver = Receiver(endpoint, journals, lambda: None, lambda _: None)
+        last_seen = LastSeen(home / "journal" / "last-seen.json", Clock(), "")
+        receiver = Receiver(endpoint, journals, IgnoredEvents(), last_seen)
         receiver.start()
         write_heartbeat(home, "collector", ready=True, feed=feed)
         try:
             yield receiver
         finally:
             receiver.stop()
+            receiver.join(LIMIT_SECONDS)
             journals.close()
 
 
@@ -188,8 +202,8 @@ def test_a_recording_reaches_a_journal_of_its_own_unchanged(
             assert (result.stored, result.dead_lettered) == (None, None)
             assert result.trades_per_second == pytest.approx(result.trades / result.seconds, rel=0.1)
         assert not set(results[0].journals) & set(results[1].journals)
-        assert receiver.figures.trades == 2 * results[0].trades
-        assert receiver.figures.duplicates >= len(set(texts))
+        assert receiver.counters.trades == 2 * results[0].trades
+        assert receiver.counters.repeated >= len(set(texts))
 
 
 def test_journals_that_rotate_during_a_replay_are_all_named(
@@ -232,7 +246,7 @@ def test_nothing_of_a_bad_recording_is_sent(
     with running_collector(tmp_path, monkeypatch) as receiver:
         with pytest.raises(MarketError, match=sentence):
             play(path)
-        assert receiver.figures.frames == 0
+        assert receiver.counters.frames == 0
 
 
 def test_a_live_feed_takes_a_replay_only_when_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -268,7 +282,7 @@ def test_a_collector_that_goes_during_a_replay_is_told(
     with running_collector(tmp_path, monkeypatch) as receiver:
 
         def stop() -> None:
-            wait_until(lambda: receiver.figures.frames > 3, "some frames", LIMIT_SECONDS)
+            wait_until(lambda: receiver.counters.frames > 3, "some frames", LIMIT_SECONDS)
             receiver.stop()
 
         thread = threading.Thread(target=stop)

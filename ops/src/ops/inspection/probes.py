@@ -5,6 +5,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from http.client import HTTPException
 
 from common.heartbeat import MAX_AGE_SECONDS, read_heartbeat
 from common.settings import ROOT
@@ -15,6 +16,7 @@ Probe = Callable[[OpsSettings, int], str | None]
 LOCALHOST = "127.0.0.1"
 ASKER = "127.0.0.2"
 ANSWER_SECONDS = 5.0
+MAX_REASON_BYTES = 1000
 SCHEMA = ROOT / "cassandra" / "schema"
 
 
@@ -100,13 +102,34 @@ def http(port: str, path: str) -> Probe:
     return probe
 
 
+def health(port: str) -> Probe:
+    """Expect `ok` from a service of the project at the port that a variable names, or its own reason."""
+
+    def probe(settings: OpsSettings, pid: int) -> str | None:
+        url = f"http://{LOCALHOST}:{load_ports().by_variable()[port]}/health"
+        try:
+            fetch_or_raise(url)
+        except urllib.error.HTTPError as error:
+            return error.read(MAX_REASON_BYTES).decode(errors="replace")
+        except (OSError, HTTPException) as error:
+            return f"{url} did not answer: {getattr(error, 'reason', error)}"
+        return None
+
+    return probe
+
+
+def fetch_or_raise(url: str) -> str:
+    """Return what a local URL answers; raise OSError or HTTPException."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(url, timeout=ANSWER_SECONDS) as answer:
+        return str(answer.read().decode(errors="replace"))
+
+
 def fetch(url: str) -> str:
     """Return what a local URL answers, or `!` and why it did not."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(url, timeout=ANSWER_SECONDS) as answer:
-            return str(answer.read().decode(errors="replace"))
-    except (urllib.error.URLError, OSError) as error:
+        return fetch_or_raise(url)
+    except (OSError, HTTPException) as error:
         return f"!{url} did not answer: {getattr(error, 'reason', error)}"
 
 

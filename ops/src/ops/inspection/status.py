@@ -9,6 +9,7 @@ from typing import Any, Literal, TypedDict
 import psutil
 
 from common.heartbeat import read_heartbeat
+from ops.inspection.metrics import read_metrics
 from ops.inspection.probes import LOCALHOST
 from ops.lifecycle.services import SERVICES, Service
 from ops.lifecycle.stack import read_state
@@ -144,12 +145,16 @@ def newest_trade_age(settings: OpsSettings) -> float | None:
 
 def pipeline(settings: OpsSettings, services: Mapping[str, ServiceStatus]) -> dict[str, float | int | None]:
     """Return the pipeline's figures; counters since the processes started, None where nobody says."""
-    collector = read_heartbeat(settings.market_home, "collector") or {}
+    collector = read_metrics("COLLECTOR_METRICS_PORT")
+    received, published, refused = (
+        int(value) if (value := collector.get(f"market_collector_{name}_total")) is not None else None
+        for name in ("trades_received", "trades_published", "trades_dead_lettered")
+    )
     processor = read_heartbeat(settings.market_home, "stream-processor") or {}
-    dead = [found["dead_lettered"] for found in (collector, processor) if "dead_lettered" in found]
+    dead = [count for count in (refused, processor.get("dead_lettered")) if count is not None]
     return {
-        "trades_received": collector.get("trades_received"),
-        "trades_published": collector.get("trades_published"),
+        "trades_received": received,
+        "trades_published": published,
         "trades_stored": processor.get("trades_stored"),
         "kafka_lag": kafka_lag(settings) if services["kafka"]["ready"] else None,
         "newest_trade_age_s": newest_trade_age(settings) if services["cassandra"]["ready"] else None,

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -113,8 +113,8 @@ def check_feed(feed: Feed, used: Sequence[str], keep: bool, token: bool) -> None
         )
 
 
-def check_collector(feed: Feed) -> None:
-    """Let the collector look at its settings, the tickers among them."""
+def check_collector(feed: Feed, report: Callable[[str], None]) -> None:
+    """Let the collector look at its settings, the tickers among them, and report what it warns of."""
     command = [sys.executable, "-P", "-m", "collector", "--check"]
     try:
         result = subprocess.run(
@@ -129,6 +129,8 @@ def check_collector(feed: Feed) -> None:
         raise MarketError(
             f"The collector's settings could not be checked within {CHECK_SECONDS} s."
         ) from None
+    said = [line for line in result.stderr.splitlines() if line.strip()]
     if result.returncode != 0:
-        said = [line for line in result.stderr.splitlines() if line.strip()]
         raise MarketError(said[-1] if said else "The collector refused its settings without saying why.")
+    for line in said:
+        report(line)

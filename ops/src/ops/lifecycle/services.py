@@ -79,8 +79,9 @@ SERVICES = (
     Service(
         "collector",
         ("{python}", "-m", "collector"),
-        probes.heartbeat("collector"),
+        probes.health("COLLECTOR_METRICS_PORT"),
         ("kafka", "feed"),
+        port="COLLECTOR_METRICS_PORT",
         passwords=("KAFKA_COLLECTOR_PASSWORD",),
         scheduled=True,
     ),

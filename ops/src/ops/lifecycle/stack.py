@@ -136,7 +136,7 @@ def begin(settings: OpsSettings, feed: Feed, keep: bool, report: Report) -> OpsS
     """Check, install, and start the supervisor, but no service; return the settings as they are then."""
     home = settings.market_home
     preflight.check_feed(feed, used_feeds(home), keep, settings.finnhub_api_token is not None)
-    preflight.check_collector(feed)
+    preflight.check_collector(feed, report)
     remaining = orphans.find_orphans(home)
     if remaining:
         report(f"Ending what remained: {orphans.describe(remaining)} ...")

@@ -1,0 +1,207 @@
+"""Where received frames go: counted, and written to the journal of their source."""
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
+
+import orjson
+
+from collector.activity import Activity
+from collector.duplicates import DuplicateDetector
+from collector.journal import Journal, JournalFolder, JournalWriter
+from common.identity import Source
+from common.recording import Frame
+
+log = logging.getLogger(__name__)
+
+CONTROL_PREFIX = b'{"type":"source"'
+DISK_RETRY_SECONDS = 1.0
+MAX_ERROR_CHARACTERS = 300
+
+Reply = dict[str, object]
+
+
+@dataclass
+class Counters:
+    """What was counted since the process started; `frames` are those that went into a journal."""
+
+    frames: int = 0
+    trades: int = 0
+    repeated: int = 0
+    pings: int = 0
+    oversized: int = 0
+    last_frame: float | None = None
+    last_trade: float | None = None
+
+
+class Router:
+    """Takes the frames of one connection after the other, all from the same endpoint.
+
+    `source` is whose frames they are; None is the feed service, which says so by control frames.
+    """
+
+    def __init__(
+        self,
+        journals: JournalFolder,
+        source: Source | None,
+        activity: Activity,
+        on_append: Callable[[], None],
+    ) -> None:
+        self.counters = Counters()
+        self.problem: str | None = None
+        self._journals = journals
+        self._is_service = source is None
+        self._activity = activity
+        self._on_append = on_append
+        self._duplicates = DuplicateDetector()
+        self._stopping = threading.Event()
+        self._own = JournalWriter(journals, source, on_append) if source else None
+        self._current = self._own
+        self._replays: dict[str, JournalWriter] = {}
+        self._replies: list[Reply] = []
+
+    def handle_message(self, frame: bytes, received_ms: int, now: float) -> str | None:
+        """Take a frame; the next `flush` writes it. Pings hold no data and are only counted.
+
+        `now` is the steady clock's time. Returns the text of an error that the feed reports.
+        """
+        content = _parse(frame)
+        self.counters.last_frame = now
+        if self._is_service and frame.startswith(CONTROL_PREFIX) and self._switch(content):
+            return None
+        kind = content.get("type")
+        if kind == "ping":
+            self.counters.pings += 1
+            return None
+        writer = self._current
+        error = None
+        if kind == "error" and (writer is None or writer.source != "replay"):
+            error = _text(content.get("msg"))
+        if writer is None:
+            return error
+        writer.append(Frame(received_ms, frame.decode("utf-8", "backslashreplace")))
+        self.counters.frames += 1
+        if kind == "trade":
+            self._count_trades(content.get("data"), writer is self._own, now)
+            self.counters.repeated += self._duplicates.is_repeat(frame, now)
+        return error
+
+    def flush(self) -> None:
+        """Write down what was taken. While the disk takes nothing this waits, and so does the feed."""
+        for writer in (self._own, *self._replays.values()):
+            if writer is not None:
+                self._flush(writer)
+
+    def take_replies(self) -> list[Reply]:
+        """Return what is to be sent to the feed service."""
+        replies, self._replies = self._replies, []
+        return replies
+
+    def disconnected(self) -> None:
+        """Write down what was taken and finish the replays: their connection has ended."""
+        self.flush()
+        for run in list(self._replays):
+            self._end(run)
+        self._replies.clear()
+        self._current = self._own
+
+    def stop(self) -> None:
+        """Wait for the disk no longer."""
+        self._stopping.set()
+
+    def close(self) -> None:
+        """Write down what was taken and finish all journals."""
+        self.disconnected()
+        if self._own is not None:
+            _finish(self._own)
+
+    def _flush(self, writer: JournalWriter) -> None:
+        while True:
+            try:
+                writer.flush()
+            except OSError as error:
+                if self.problem is None:
+                    log.error("The journal could not be written: %s. Trying again.", error.strerror)
+                self.problem = f"The journal could not be written: {error.strerror}."
+                if self._stopping.wait(DISK_RETRY_SECONDS):
+                    return
+            else:
+                if self.problem is not None:
+                    log.info("The journal is written again.")
+                self.problem = None
+                return
+
+    def _count_trades(self, data: object, is_own: bool, now: float) -> None:
+        if not isinstance(data, list) or not data:
+            return
+        self.counters.trades += len(data)
+        self.counters.last_trade = now
+        if is_own:
+            for symbol, count in _count_symbols(data).items():
+                self._activity.record(symbol, count, now)
+
+    def _switch(self, control: dict[str, Any]) -> bool:
+        """Follow a control frame: whose frames come next, or that a replay has ended.
+
+        Returns False for one that says neither: it is a frame like any other.
+        """
+        source, run = control.get("source"), control.get("run")
+        if source in ("live", "demo"):
+            self._own = self._own or JournalWriter(self._journals, source, self._on_append)
+            self._current = self._own
+            return True
+        if source != "replay" or not isinstance(run, str):
+            return False
+        if control.get("end"):
+            self._end(run)
+            self._current = self._own
+            self._replies.append({"type": "closed", "run": run})
+            return True
+        if run not in self._replays:
+
+            def on_open(journal: Journal) -> None:
+                self._replies.append({"type": "journal", "run": run, "journal": journal.id})
+
+            self._replays[run] = JournalWriter(self._journals, "replay", self._on_append, on_open)
+        self._current = self._replays[run]
+        return True
+
+    def _end(self, run: str) -> None:
+        writer = self._replays.pop(run, None)
+        if writer is not None:
+            self._flush(writer)
+            _finish(writer)
+
+
+def _finish(writer: JournalWriter) -> None:
+    try:
+        writer.close()
+    except OSError as error:
+        log.error("The last frames could not be written to the journal and are lost: %s.", error.strerror)
+
+
+def _parse(frame: bytes) -> dict[str, Any]:
+    """Return a frame's object; an empty one for anything else."""
+    try:
+        content = orjson.loads(frame)
+    except orjson.JSONDecodeError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _count_symbols(trades: list[Any]) -> Counter[str]:
+    try:
+        return Counter(map(itemgetter("s"), trades))
+    except (TypeError, KeyError, IndexError):
+        symbols = (trade.get("s") for trade in trades if isinstance(trade, dict))
+        return Counter(symbol for symbol in symbols if isinstance(symbol, str))
+
+
+def _text(message: object) -> str:
+    """Return what an error frame says, whatever its type."""
+    text = message if isinstance(message, str) else f"an error without a text ({type(message).__name__})"
+    return text[:MAX_ERROR_CHARACTERS]

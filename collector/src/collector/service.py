@@ -1,0 +1,156 @@
+"""The running collector: its threads, its sign of life, and its end."""
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+
+from pydantic import SecretStr
+
+from collector.clock import Clock
+from collector.journal import JournalFolder
+from collector.last_seen import LastSeen, boot_id
+from collector.metrics import CollectorMetrics, registry
+from collector.publisher import Publisher
+from collector.receiver import Endpoint, Receiver
+from collector.settings import CollectorSettings
+from collector.tickers import TickerSource
+from collector.token_lock import TokenLock, lock_folder
+from common.heartbeat import write_heartbeat
+from common.metrics import MetricsServer
+
+SERVICE = "collector"
+TICK_SECONDS = 1.0
+EXPIRE_SECONDS = 3600.0
+JOIN_SECONDS = 3.0  # a receiver notices within a tick that it is to end; what it holds is written by then
+
+log = logging.getLogger(__name__)
+
+
+def endpoints(settings: CollectorSettings, tickers: tuple[str, ...]) -> list[Endpoint]:
+    """Return the feeds to receive from."""
+    feed = Endpoint(
+        "feed",
+        f"ws://{settings.feed_host}:{settings.feed_port}/",
+        SecretStr(SERVICE),
+        tickers,
+        source=None,
+        market="demo" if settings.feed == "demo" else None,
+        first_delay=0.2,
+        longest_delay=5.0,
+        silence_seconds=settings.finnhub_silence_seconds,
+    )
+    if settings.feed != "live" or settings.finnhub_api_token is None:
+        return [feed]
+    finnhub = Endpoint(
+        "finnhub",
+        settings.finnhub_websocket_url,
+        settings.finnhub_api_token,
+        tickers,
+        source="live",
+        market="live",
+        silence_seconds=settings.finnhub_silence_seconds,
+    )
+    return [finnhub, feed]
+
+
+def lock_token(settings: CollectorSettings) -> TokenLock | None:
+    """Keep other collectors of this machine from a live feed's token; raise TokenLockError."""
+    if settings.feed != "live" or settings.finnhub_api_token is None:
+        return None
+    url = settings.finnhub_websocket_url
+    return TokenLock(settings.finnhub_api_token, url, settings.market_home, lock_folder())
+
+
+class CollectorService:
+    """Receives and publishes; raises JournalError or MetricsError when it cannot begin."""
+
+    def __init__(self, settings: CollectorSettings, reload: threading.Event) -> None:
+        self._settings = settings
+        self._reload = reload
+        clock = Clock()
+        folder = settings.market_home / "journal"
+        self._journals = JournalFolder(
+            folder, settings.journal_rotate_megabytes * 1024**2, settings.journal_retention_days
+        )
+        self._last_seen = LastSeen(folder / "last-seen.json", clock, boot_id())
+        self._tickers = TickerSource(settings)
+        self._publisher = Publisher(settings, self._journals)
+        self._receivers = [
+            Receiver(endpoint, self._journals, self._publisher, self._last_seen)
+            for endpoint in endpoints(settings, self._tickers.tickers)
+        ]
+        self._heartbeat_failed = False
+        self._expired = time.monotonic()
+        self._metrics = MetricsServer(
+            registry(CollectorMetrics(self._receivers, self._publisher, settings.feed, clock)),
+            self.problem,
+            host=settings.metrics_listen,
+            port=settings.collector_metrics_port,
+            setting="COLLECTOR_METRICS_PORT",
+        )
+
+    def problem(self) -> str | None:
+        """Return in sentences why the collector is not ready, if so."""
+        problems = [self._publisher.problem, *(receiver.problem for receiver in self._receivers)]
+        return " ".join(problem for problem in problems if problem) or None
+
+    def run(self, stopping: threading.Event) -> int:
+        """Work until told to stop, or until a thread has ended: the supervisor starts it anew.
+
+        Returns the exit status.
+        """
+        threads: Sequence[Publisher | Receiver] = [self._publisher, *self._receivers]
+        for thread in threads:
+            thread.start()
+        status = 0
+        while not stopping.is_set() and status == 0:
+            self._tick()
+            stopping.wait(TICK_SECONDS)
+            if not all(thread.is_alive() for thread in threads):
+                log.error("A thread has ended; see above.")
+                status = 1
+        self._stop()
+        return status
+
+    def _tick(self) -> None:
+        """Do what is due once a second."""
+        self._write_heartbeat()
+        self._last_seen.save()
+        force = self._reload.is_set()
+        self._reload.clear()
+        if self._tickers.poll(force):
+            for receiver in self._receivers:
+                receiver.set_tickers(self._tickers.tickers)
+        if time.monotonic() - self._expired > EXPIRE_SECONDS:
+            self._expired = time.monotonic()
+            self._journals.expire(time.time())
+
+    def _stop(self) -> None:
+        for receiver in self._receivers:
+            receiver.stop()
+        deadline = time.monotonic() + JOIN_SECONDS
+        for receiver in self._receivers:
+            receiver.join(max(deadline - time.monotonic(), 0.0))
+        self._last_seen.save()
+        self._metrics.close()
+        self._publisher.stop()
+        self._journals.close()
+
+    def _write_heartbeat(self) -> None:
+        """Say who runs; the figures are in the metrics. A full disk is logged once."""
+        problem = self.problem()
+        try:
+            write_heartbeat(
+                self._settings.market_home,
+                SERVICE,
+                ready=problem is None,
+                feed=self._settings.feed,
+                problems=[problem] if problem else [],
+            )
+        except OSError as error:
+            if not self._heartbeat_failed:
+                log.error("The sign of life could not be written: %s.", error.strerror)
+            self._heartbeat_failed = True
+        else:
+            self._heartbeat_failed = False

@@ -1,0 +1,156 @@
+"""The collector as a process, against a local websocket server and without a Kafka."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from websockets.sync.server import ServerConnection
+
+from common.heartbeat import heartbeat_file
+from common.settings import ROOT
+from feeds import LIMIT_SECONDS, scripted_server
+from ops.inspection.metrics import sum_samples
+from stack import free_ports, wait_until
+
+TOKEN = "secret0token"
+TRADE = '{"data":[{"c":null,"p":1.5,"s":"AAPL","t":1,"v":1}],"type":"trade"}'
+START_SECONDS = 30
+
+
+class Collector:
+    """A running collector with a home of its own."""
+
+    def __init__(self, home: Path, feed_port: int) -> None:
+        self.home = home
+        home.mkdir()
+        self.port, unused = free_ports(2)
+        self._log = (home / "log").open("w+")
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "collector"],
+            env={
+                "PATH": os.environ["PATH"],
+                "PYTHONPATH": os.pathsep.join(str(path) for path in ROOT.glob("*/src")),
+                "XDG_CACHE_HOME": str(home.parent),
+                "MARKET_HOME": str(home),
+                "MARKET_FEED": "live",
+                "FINNHUB_API_TOKEN": TOKEN,
+                "FINNHUB_WEBSOCKET_URL": f"ws://127.0.0.1:{feed_port}/{TOKEN}",
+                "FINNHUB_STOCKS_TICKERS": "AAPL",
+                "FEED_PORT": str(unused),
+                "KAFKA_PORT": str(unused),
+                "KAFKA_COLLECTOR_PASSWORD": "secret0password",
+                "COLLECTOR_METRICS_PORT": str(self.port),
+            },
+            stderr=self._log,
+            text=True,
+        )
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Return status and body; status 0 while nothing answers."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+    def received(self) -> float:
+        samples = sum_samples(self.get("/metrics")[1])
+        return samples.get("market_collector_trades_received_total", 0.0)
+
+    def said(self) -> str:
+        return (self.home / "log").read_text()
+
+
+@contextmanager
+def collector(home: Path, feed_port: int) -> Iterator[Collector]:
+    running = Collector(home, feed_port)
+    try:
+        yield running
+    finally:
+        running.process.kill()
+        running.process.wait()
+
+
+class Subscriptions(list[tuple[str, str]]):
+    """Sends a trade to whoever subscribes to something, and notes what is asked for."""
+
+    def __call__(self, connection: ServerConnection) -> None:
+        for message in connection:
+            asked = json.loads(message)
+            self.append((asked["type"], asked["symbol"]))
+            connection.send(TRADE)
+
+
+def test_a_collector_from_its_start_to_its_end(tmp_path: Path) -> None:
+    subscriptions = Subscriptions()
+    with scripted_server(subscriptions) as port, collector(tmp_path / "one", port) as running:
+        wait_until(lambda: running.received() == 1, "a trade among the metrics", START_SECONDS, 0.05)
+        assert subscriptions == [("subscribe", "AAPL")]
+        status, reason = running.get("/health")
+        assert status == 503
+        assert "Kafka did not answer" in reason
+        assert TOKEN not in running.get("/metrics")[1] + reason
+
+        (running.home / "tickers").write_text("MSFT\n")
+        wait_until(lambda: len(subscriptions) == 3, "the changed tickers", LIMIT_SECONDS, 0.05)
+        assert subscriptions[1:] == [("unsubscribe", "AAPL"), ("subscribe", "MSFT")]
+        running.process.send_signal(signal.SIGHUP)
+
+        heartbeat = heartbeat_file(running.home, "collector")
+        assert json.loads(heartbeat.read_text())["pid"] == running.process.pid
+        with collector(tmp_path / "two", port) as second:
+            assert second.process.wait(START_SECONDS) == 1
+            [sentence] = second.said().strip().splitlines()
+            assert f"{tmp_path}/one already uses this FINNHUB_API_TOKEN" in sentence
+
+        # A heartbeat that cannot be written, as on a full disk, neither ends the collector nor keeps it.
+        heartbeat.parent.rename(tmp_path / "gone")
+        heartbeat.parent.write_text("")
+        wait_until(lambda: "sign of life could not" in running.said(), "the log", LIMIT_SECONDS, 0.05)
+        assert running.process.poll() is None
+        running.process.send_signal(signal.SIGTERM)
+        assert running.process.wait(LIMIT_SECONDS) == 0
+    said = running.said()
+    assert said.count("sign of life could not") == 1
+    assert TOKEN not in said
+    assert "Traceback" not in said
+    seen = json.loads((running.home / "journal" / "last-seen.json").read_text())
+    assert list(seen) == ["live"]
+
+
+def test_a_start_that_hangs_is_ended_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = (
+        "import threading, sys\n"
+        "import collector.__main__ as main\n"
+        "main.END_SECONDS = 0.05\n"
+        "main.CollectorSettings.load = lambda: (print('loading', flush=True), threading.Event().wait())\n"
+        "sys.argv = ['collector']\n"
+        "sys.exit(main.main())\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-c", code],
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": os.pathsep.join(str(path) for path in ROOT.glob("*/src")),
+        },
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    limit = threading.Timer(START_SECONDS, process.kill)
+    limit.start()
+    assert process.stdout.readline() == "loading\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(START_SECONDS) == 1
+    limit.cancel()
