@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
+from typing import NamedTuple
 
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
@@ -41,28 +42,34 @@ def running_feed(market: Market | None = None, **options: float) -> Iterator[int
         loop.close()
 
 
-@contextmanager
-def scripted_server(
-    *scripts: Callable[[ServerConnection], None],
-    status: HTTPStatus | None = None,
-    headers: Mapping[str, str] | None = None,
-) -> Iterator[int]:
-    """Run a server whose first connection follows the first script, and so on, the last one being repeated.
+class Refusal(NamedTuple):
+    """An HTTP answer in the place of a handshake."""
 
-    With `status` every handshake is answered by that instead, with `headers`.
-    """
-    connections = iter(range(10**6))
+    status: HTTPStatus
+    headers: Mapping[str, str] = {}
+
+
+Script = Callable[[ServerConnection], None] | Refusal
+
+
+@contextmanager
+def scripted_server(*scripts: Script) -> Iterator[int]:
+    """Run a server whose first connection follows the first script, and so on; the last one is repeated."""
+    remaining = iter(scripts[:-1])
+    chosen: dict[ServerConnection, Callable[[ServerConnection], None]] = {}
+
+    def answer(connection: ServerConnection, request: Request) -> Response | None:
+        script = next(remaining, scripts[-1])
+        if not isinstance(script, Refusal):
+            chosen[connection] = script
+            return None
+        response = connection.respond(script.status, f"{request.path} was refused\n")
+        response.headers.update(script.headers)
+        return response
 
     def handle(connection: ServerConnection) -> None:
         with suppress(ConnectionClosed):
-            scripts[min(next(connections), len(scripts) - 1)](connection)
-
-    def answer(connection: ServerConnection, request: Request) -> Response | None:
-        if status is None:
-            return None
-        response = connection.respond(status, f"{request.path} was refused\n")
-        response.headers.update(headers or {})
-        return response
+            chosen.pop(connection)(connection)
 
     with serve(handle, "127.0.0.1", 0, process_request=answer, compression=None) as server:
         thread = threading.Thread(target=server.serve_forever)

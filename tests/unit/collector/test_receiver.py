@@ -25,7 +25,7 @@ from collector.message import Event
 from collector.receiver import Endpoint, Receiver
 from common.identity import journal_source
 from common.recording import decode
-from feeds import LIMIT_SECONDS, answering, scripted_server
+from feeds import LIMIT_SECONDS, Refusal, answering, scripted_server
 from stack import wait_until
 
 TOKEN = "secret0token"
@@ -574,7 +574,7 @@ def test_a_refused_handshake_is_a_sentence_without_the_token_and_a_pause(
     waits = Pauses(3)
     with (
         caplog.at_level("DEBUG"),
-        scripted_server(sends(), status=HTTPStatus(status), headers=headers) as port,
+        scripted_server(Refusal(HTTPStatus(status), headers)) as port,
         receiving(tmp_path, port, pauses=waits) as received,
     ):
         until(lambda: len(waits) == 3, "three attempts")

@@ -6,80 +6,19 @@ import signal
 import subprocess
 import sys
 import threading
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from websockets.sync.server import ServerConnection
 
+from collector_process import TOKEN, collector
 from common.heartbeat import heartbeat_file
 from common.settings import ROOT
 from feeds import LIMIT_SECONDS, scripted_server
-from ops.inspection.metrics import sum_samples
-from stack import free_ports, wait_until
+from stack import wait_until
 
-TOKEN = "secret0token"
 TRADE = '{"data":[{"c":null,"p":1.5,"s":"AAPL","t":1,"v":1}],"type":"trade"}'
 START_SECONDS = 30
-
-
-class Collector:
-    """A running collector with a home of its own."""
-
-    def __init__(self, home: Path, feed_port: int) -> None:
-        self.home = home
-        home.mkdir()
-        self.port, unused = free_ports(2)
-        self._log = (home / "log").open("w+")
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "collector"],
-            env={
-                "PATH": os.environ["PATH"],
-                "PYTHONPATH": os.pathsep.join(str(path) for path in ROOT.glob("*/src")),
-                "XDG_CACHE_HOME": str(home.parent),
-                "MARKET_HOME": str(home),
-                "MARKET_FEED": "live",
-                "FINNHUB_API_TOKEN": TOKEN,
-                "FINNHUB_WEBSOCKET_URL": f"ws://127.0.0.1:{feed_port}/{TOKEN}",
-                "FINNHUB_STOCKS_TICKERS": "AAPL",
-                "FEED_PORT": str(unused),
-                "KAFKA_PORT": str(unused),
-                "KAFKA_COLLECTOR_PASSWORD": "secret0password",
-                "COLLECTOR_METRICS_PORT": str(self.port),
-            },
-            stderr=self._log,
-            text=True,
-        )
-
-    def get(self, path: str) -> tuple[int, str]:
-        """Return status and body; status 0 while nothing answers."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
-        except OSError:
-            return 0, ""
-
-    def received(self) -> float:
-        samples = sum_samples(self.get("/metrics")[1])
-        return samples.get("market_collector_trades_received_total", 0.0)
-
-    def said(self) -> str:
-        return (self.home / "log").read_text()
-
-
-@contextmanager
-def collector(home: Path, feed_port: int) -> Iterator[Collector]:
-    running = Collector(home, feed_port)
-    try:
-        yield running
-    finally:
-        running.process.kill()
-        running.process.wait()
 
 
 class Subscriptions(list[tuple[str, str]]):
