@@ -31,10 +31,21 @@ from ops.testing.static import packages, source_folders
 
 # The modules without servers in them. A package's name stands for its modules.
 PURE = (
+    "collector.activity",
+    "collector.backoff",
+    "collector.complaints",
+    "collector.connection",
+    "collector.duplicates",
+    "collector.finnhub",
     "collector.journal",
+    "collector.last_seen",
+    "collector.market_hours",
     "collector.message",
     "collector.publisher",
     "collector.receiver",
+    "collector.router",
+    "collector.tickers",
+    "collector.websocket_frames",
     "common.frames",
     "common.gbm",
     "common.identity",
