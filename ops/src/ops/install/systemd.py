@@ -137,6 +137,7 @@ def render(site: Site) -> dict[str, str]:
         "USER": site.user,
         "ROOT": escape(site.root),
         "HOME_FOLDER": escape(site.home),
+        "LOCKS": escape(site.cache / "locks"),
         "DOCKER": escape(site.docker),
         "TARGET": "multi-user.target" if site.system else "default.target",
         "ENVIRONMENT": environment(site),
