@@ -187,6 +187,15 @@ def test_every_column_of_a_feed_event_follows_from_its_message(spark: SparkSessi
     assert [row.reason for row in rows] == [None, None]
 
 
+def test_every_kind_of_feed_event_is_read(spark: SparkSession) -> None:
+    [kinds] = [
+        field["type"]["symbols"] for field in events_schema().parsed["fields"] if field["name"] == "kind"
+    ]
+    assert {"connected", "disconnected", "silent", "resubscribed", "refused", "gap"} <= set(kinds)
+    rows = read_events(messages(spark, *((event(kind=kind), {}) for kind in kinds))).collect()
+    assert [row.kind for row in rows] == kinds
+
+
 def test_a_feed_event_that_cannot_be_read_becomes_a_dead_letter(spark: SparkSession) -> None:
     garbage = [b"\xff\xff garbage", None, event(at=2**62)]
     sent: list[Message] = [(event(), {}), *((value, {}) for value in garbage)]

@@ -6,6 +6,7 @@ import pytest
 
 from common.settings import ROOT
 from ops.errors import MarketError
+from ops.testing import mutation
 from ops.testing.mutation import PURE, Baseline, find_modules, select_tests
 
 
@@ -33,3 +34,32 @@ def test_a_line_runs_the_tests_that_reach_it_the_fastest_first() -> None:
     assert baseline.reaching(range(5, 6)) == ["fast", "slow"]
     assert baseline.reaching(range(1, 2)) == ["other", "fast", "slow"]  # the import concerns every test
     assert baseline.reaching(range(7, 8)) == []
+
+
+def test_a_run_tells_killed_mutants_from_survivors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sources = tmp_path / "demo" / "src"
+    tests = tmp_path / "tests" / "unit" / "demo"
+    for folder in (sources / "demo_calendar", tests):
+        folder.mkdir(parents=True)
+    (sources / "demo_calendar" / "__init__.py").touch()
+    code = sources / "demo_calendar" / "weeks.py"
+    code.write_text(
+        "def is_long(days):\n    return days > 7\n\n\ndef unused(days):\n    return days + days\n"
+    )
+    (tests / "test_weeks.py").write_text(
+        "from demo_calendar.weeks import is_long\n\n\n"
+        "def test_longer_than_a_week():\n    assert is_long(9) and not is_long(1)\n"
+    )
+    monkeypatch.setattr(mutation, "ROOT", tmp_path)
+    monkeypatch.setattr(mutation, "source_folders", lambda: [sources])
+    monkeypatch.setattr(mutation, "packages", lambda: ["demo_calendar"])
+    monkeypatch.syspath_prepend(str(sources))
+
+    [module] = find_modules("weeks")
+    result = mutation.run_module(module, tmp_path)
+    assert (result.killed, result.mutants) == (1, 4)
+    assert [survivor.changed(code.read_text())[2] for survivor in result.survivors] == [
+        "return days >= 7",
+        "return days > 8",
+        "return days - days",
+    ]

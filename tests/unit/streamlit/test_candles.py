@@ -7,7 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from streamlit_pages.candles import Bars, aggregate, break_at_gaps, closes, join, rolling_vwap, vwap
+from streamlit_pages.candles import (
+    Bars,
+    aggregate,
+    break_at_gaps,
+    closes,
+    join,
+    max_gap_seconds,
+    rolling_vwap,
+    vwap,
+)
 
 START = 1_700_000_000_000 - 1_700_000_000_000 % 5000
 
@@ -83,6 +92,16 @@ def test_rolling_vwap_agrees_with_polars(rows: list[Window], window: int) -> Non
 def test_vwap_of_no_volume_is_not_a_number() -> None:
     assert np.isnan(vwap(bars_of([(0, None, 5.0, 1)])))
     assert np.isnan(rolling_vwap(bars_of([(0, None, 5.0, 1)]), 20)).all()
+
+
+def test_vwap_weighs_prices_by_volume() -> None:
+    bars = bars_of([(0, 10.0, 0.25, 1), (1, 20.0, 0.5, 1), (2, None, 7.0, 1)])
+    assert vwap(bars) == pytest.approx((10 * 0.25 + 20 * 0.5) / 0.75)
+
+
+@pytest.mark.parametrize(("seconds", "gap"), [(5, 60), (20, 60), (21, 63), (300, 900)])
+def test_a_line_ends_after_three_candles_or_a_minute(seconds: int, gap: int) -> None:
+    assert max_gap_seconds(seconds) == gap
 
 
 def test_joined_stretches_aggregate_like_the_whole() -> None:

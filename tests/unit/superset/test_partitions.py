@@ -156,3 +156,63 @@ def test_steps_are_made_of_whole_bars() -> None:
     assert STEPS[0] == BAR_SECONDS
     assert all(longer > shorter for shorter, longer in itertools.pairwise(STEPS))
     assert all(step % BAR_SECONDS == 0 for step in STEPS)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (1, 5),
+        (1800, 5),
+        (1801, 10),
+        (3601, 15),
+        (5401, 30),
+        (10_801, 60),
+        (21_601, 120),
+        (43_201, 300),
+        (108_001, 600),
+        (216_001, 1800),
+        (648_001, 3600),
+        (10**7, 3600),
+    ],
+)
+def test_a_step_is_the_shortest_that_gives_few_points(seconds: int, expected: int) -> None:
+    begin = datetime(2025, 1, 1)
+    end = begin + timedelta(seconds=seconds)
+    assert render("step()", from_dttm=begin.isoformat(), to_dttm=end.isoformat()) == str(expected)
+
+
+def test_a_week_may_touch_eight_days() -> None:
+    begin = {"from_dttm": "2026-01-01T12:00:00"}
+    assert render("days()", to_dttm="2026-01-08T12:00:00", **begin).count("DATE") == 8
+    with pytest.raises(TemplateError, match="9 days long, and at most 7 are shown"):
+        render("days()", to_dttm="2026-01-09T12:00:00", **begin)
+
+
+def test_times_are_written_in_milliseconds() -> None:
+    assert render("until()") == "TIMESTAMP '2026-03-01 00:10:07.250'"
+
+
+def test_a_range_holds_the_partitions_of_its_last_microsecond() -> None:
+    end = {"to_dttm": "2026-02-20T01:00:00.000001"}
+    assert literals(render("hours(latest=120)", known=[], **end)) == [
+        datetime(2026, 2, 20, 0),
+        datetime(2026, 2, 20, 1),
+    ]
+    midnight = {"from_dttm": "2026-02-19T12:00:00", "to_dttm": "2026-02-20T00:00:00.000001"}
+    assert render("days()", **midnight) == "(DATE '2026-02-19', DATE '2026-02-20')"
+
+
+def test_an_empty_range_has_no_hours() -> None:
+    empty = {"from_dttm": "2026-02-20T01:00:00", "to_dttm": "2026-02-20T01:00:00"}
+    assert render("hours(latest=60)", known=[], **empty) == "(NULL)"
+
+
+@pytest.mark.parametrize(
+    ("age_seconds", "expected"),
+    [(119.999, NOW), (120, NOW - timedelta(seconds=120) + timedelta(milliseconds=1))],
+)
+def test_a_symbol_is_quiet_when_it_had_no_trade_for_the_whole_time(
+    age_seconds: float, expected: datetime
+) -> None:
+    known = [Symbol("A", "stock", NOW - timedelta(seconds=age_seconds))]
+    assert literals(render("until(latest=120)", known=known)) == [expected]

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, SourceFileLoader
@@ -69,6 +69,8 @@ PROCESSES = 2
 TIMEOUT_FACTOR = 5.0
 TIMEOUT_SECONDS = 15.0
 POLL_SECONDS = 0.01
+# A test that a mutant keeps from being found by its name decides nothing: its file is run whole.
+USAGE_ERROR = 4
 PYTEST = ("-x", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=mutation")
 
 
@@ -91,6 +93,14 @@ class Baseline:
         """Return the tests that run any of some lines, the fastest first."""
         names = {name for line in lines for name in self.reached.get(line, ())}
         return sorted(self.tests if "" in names else names, key=lambda name: self.tests.get(name, 0.0))
+
+
+class Attempt(NamedTuple):
+    """A mutant that runs, until when it may, and whether it runs against every test of its module."""
+
+    mutant: Mutant
+    deadline: float
+    is_last: bool
 
 
 class Result(NamedTuple):
@@ -150,7 +160,11 @@ def select_tests(module: Module) -> list[Path]:
 
 
 def run_module(module: Module, folder: Path) -> Result:
-    """Run every mutant of one module."""
+    """Run every mutant of one module.
+
+    A mutant that survives the tests that reach its line runs against all of them: what an earlier test has
+    cached is reached by that test only.
+    """
     started = time.monotonic()
     source = module.path.read_text(encoding="utf-8")
     tests = select_tests(module)
@@ -159,38 +173,41 @@ def run_module(module: Module, folder: Path) -> Result:
         with contextlib.suppress(Exception):  # what does not load outside of its test is loaded in each fork
             importlib.import_module(name)
     gc.freeze()  # so that the forks share the libraries' memory
-    running: dict[int, tuple[Mutant, float, bool]] = {}
+    everything = [str(path) for path in tests]
+    running: dict[int, Attempt] = {}
     killed, survivors = 0, []
 
-    def start(mutant: Mutant, selected: Sequence[str], last: bool) -> None:
-        seconds = TIMEOUT_SECONDS + TIMEOUT_FACTOR * sum(baseline.tests.get(name, 0.0) for name in selected)
-        child = fork(lambda home: _run_mutant(module, mutant, selected, home), folder)
-        running[child] = (mutant, time.monotonic() + seconds, last)
+    def start(mutant: Mutant, names: Sequence[str], is_last: bool) -> None:
+        expected = sum(baseline.tests.values() if is_last else (baseline.tests[name] for name in names))
+        child = fork(lambda home: _run_mutant(module, mutant, names, home), folder)
+        deadline = time.monotonic() + TIMEOUT_SECONDS + TIMEOUT_FACTOR * expected
+        running[child] = Attempt(mutant, deadline, is_last)
 
     pending = mutants(source)
-    retries: list[Mutant] = []  # survived the tests that reach them, and run against all others
+    retries: list[Mutant] = []
     exhausted = False
     while running or retries or not exhausted:
         if len(running) < PROCESSES and retries:
-            start(retries.pop(), list(baseline.tests), True)
+            start(retries.pop(), everything, is_last=True)
         elif len(running) < PROCESSES and not exhausted:
             mutant = next(pending, None)
             if mutant is None:
                 exhausted = True
-            elif selected := baseline.reaching(mutant.lines):
-                start(mutant, selected, len(selected) == len(baseline.tests))
+            elif reaching := baseline.reaching(mutant.lines):
+                is_last = len(reaching) == len(baseline.tests)
+                start(mutant, everything if is_last else reaching, is_last)
             else:
                 survivors.append(mutant)
         else:
             time.sleep(POLL_SECONDS)
-        for child, status in list(_ended(running)):
-            mutant, _, last = running.pop(child)
-            if status != 0:
+        for child, code in list(_ended(running)):
+            attempt = running.pop(child)
+            if code not in (0, USAGE_ERROR):
                 killed += 1
-            elif last:
-                survivors.append(mutant)
+            elif attempt.is_last:
+                survivors.append(attempt.mutant)
             else:
-                retries.append(mutant)
+                retries.append(attempt.mutant)
     survivors.sort(key=lambda mutant: mutant.lines[0])
     return Result(module, killed, survivors, time.monotonic() - started)
 
@@ -245,19 +262,20 @@ def measure(module: Module, tests: Sequence[Path], folder: Path) -> Baseline:
     return Baseline(read["tests"], reached, read["libraries"])
 
 
-def _ended(running: dict[int, tuple[Mutant, float, bool]]) -> Iterator[tuple[int, int]]:
-    """Yield the processes that have ended with their status; end those that take too long."""
-    for child, (_, deadline, _) in running.items():
+def _ended(running: Mapping[int, Attempt]) -> Iterator[tuple[int, int]]:
+    """Yield the processes that have ended with their exit code; end those that take too long."""
+    for child, attempt in running.items():
         ended, status = os.waitpid(child, os.WNOHANG)
-        if not ended and time.monotonic() > deadline:
-            ended, status = child, 1
-        if ended:
+        code = os.waitstatus_to_exitcode(status)
+        is_late = not ended and time.monotonic() > attempt.deadline
+        if ended or is_late:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child, signal.SIGKILL)  # also what its tests have started
-            if status == 1:
-                with contextlib.suppress(ChildProcessError):
-                    os.waitpid(child, 0)
-            yield child, status
+        if is_late:
+            os.waitpid(child, 0)
+            code = -signal.SIGKILL
+        if ended or is_late:
+            yield child, code
 
 
 def _prepare() -> None:
