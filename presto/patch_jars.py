@@ -1,4 +1,4 @@
-"""Change two classes of Presto 0.287 in its jars, where no setting helps: `patch_jars.py FOLDER`.
+"""Patch two classes of Presto 0.287 in its jars: `patch_jars.py FOLDER`. Decision 0016 says why.
 
 A date can be part of a partition key. The Cassandra connector looks up partitions by text, numbers and
 timestamps, but reads a whole table when a key column is a date. Two methods of one class stand in the way:
@@ -7,9 +7,9 @@ by a switch over the type. Here the first's switch sends a date where it sends a
 to a few instructions added at the end: those for a date, then those that put a text in quotes.
 
 The Thrift server listens on 127.0.0.1. It binds to a port of every address, any free one as it is configured
-here; now it binds to any free port of 127.0.0.1, where this one process alone asks for it.
+here; patched, it binds to any free port of 127.0.0.1, where only this process connects to it.
 
-What was changed before is left alone.
+A patched class stays as it is.
 """
 
 import re
@@ -118,7 +118,7 @@ class ClassFile:
                 for attribute, length_at in self.attributes():
                     if name == method and attribute == "Code":
                         return self._code(length_at)
-        raise ValueError(f"the method {method} was not found")
+        raise ValueError(f"The method {method} was not found in the class.")
 
     def _code(self, attribute: int) -> Code:
         self.position = attribute + 8
@@ -154,7 +154,7 @@ class ClassFile:
 
 
 def with_date_keys(content: bytes) -> bytes:
-    """Return the class file with the two methods changed, or as it is where they were changed before."""
+    """Return the class file with the two methods patched; unchanged where they are patched already."""
     file = ClassFile(content)
     switch = file.switch(file.code("isSupportedPartitionKey"))
     if file.target(switch, DATE) != switch.default:
@@ -167,7 +167,7 @@ def with_date_keys(content: bytes) -> bytes:
     as_text = file.content[date : date + 10]  # row.getDate(i).toString()
     quoted = file.content[text + 7 : text + 10]  # CassandraCqlUtils.quoteStringLiteral(...)
     if not file.content[date + 10 : date + 11] == file.content[text + 10 : text + 11] == RETURN:
-        raise ValueError("the instructions of getColumnValueForCql were not the expected ones")
+        raise ValueError("The instructions of getColumnValueForCql were not those of Presto 0.287.")
     added = as_text + quoted + RETURN
     end = code.start + code.length
     # The last frame so far is that of the default; a frame says how far behind the one before it lies.
@@ -185,33 +185,33 @@ def with_date_keys(content: bytes) -> bytes:
 
 
 def with_loopback_thrift(content: bytes) -> bytes:
-    """Return the class file whose method `start` binds to 127.0.0.1; unchanged where it did before."""
+    """Return the class file whose method `start` binds to 127.0.0.1; unchanged where it does already."""
     if LOOPBACK in content:
         return content
     file = ClassFile(content)
     code = file.code("start")
-    found = LOAD_PORT_AND_BIND.search(file.content, code.start, code.start + code.length)
-    owner, name, descriptor = file.method_name(int.from_bytes(found[1], "big")) if found else (0, "", "")
-    if found is None or (name, descriptor[:3]) != ("bind", "(I)"):
-        raise ValueError("the instructions of start were not the expected ones")
+    call = LOAD_PORT_AND_BIND.search(file.content, code.start, code.start + code.length)
+    owner, name, descriptor = file.method_name(int.from_bytes(call[1], "big")) if call else (0, "", "")
+    if call is None or (name, descriptor[:3]) != ("bind", "(I)"):
+        raise ValueError("The instructions of start were not those of Presto 0.287.")
     (new,) = struct.unpack_from(">H", file.content, 8)
-    wanted = b"(Ljava/lang/String;I)" + descriptor[3:].encode()
+    with_address = b"(Ljava/lang/String;I)" + descriptor[3:].encode()
     bind = next(index for index, text in file.names.items() if text == "bind")
     loopback, method = new + 1, new + 4  # the places of the five constants added below count from `new`
-    file.content[found.start() : found.end() - 1] = struct.pack(
+    file.content[call.start() : call.end() - 1] = struct.pack(
         ">BHBBH", LOAD_CONSTANT, loopback, ZERO, INVOKE, method
     )
     file.add_constants(
         struct.pack(">BH", 1, len(LOOPBACK)) + LOOPBACK,
         struct.pack(">BH", 8, new),
-        struct.pack(">BH", 1, len(wanted)) + wanted,
+        struct.pack(">BH", 1, len(with_address)) + with_address,
         struct.pack(">BHH", 12, bind, new + 2),
         struct.pack(">BHH", 10, owner, new + 3),
     )
     return bytes(file.content)
 
 
-CHANGES: tuple[tuple[str, str, Callable[[bytes], bytes]], ...] = (
+PATCHES: tuple[tuple[str, str, Callable[[bytes], bytes]], ...] = (
     (
         "plugin/cassandra/presto-cassandra-*.jar",
         "com/facebook/presto/cassandra/CassandraType.class",
@@ -225,23 +225,25 @@ CHANGES: tuple[tuple[str, str, Callable[[bytes], bytes]], ...] = (
 )
 
 
-def change(jar: Path, class_file: str, changed: Callable[[bytes], bytes]) -> None:
-    """Rewrite a jar with one class changed; the same jar gives the same bytes everywhere."""
+def patch_jar(jar: Path, class_file: str, patch: Callable[[bytes], bytes]) -> None:
+    """Rewrite a jar with one class patched; the same jar gives the same bytes everywhere."""
     with zipfile.ZipFile(jar) as old:
         members = [(info, old.read(info)) for info in old.infolist()]
-    draft = jar.with_suffix(".changed")
-    with zipfile.ZipFile(draft, "w", zipfile.ZIP_STORED) as new:
+    temporary = jar.with_suffix(".temporary")
+    with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as new:
         for info, content in members:
             member = zipfile.ZipInfo(info.filename, info.date_time)
-            new.writestr(member, changed(content) if info.filename == class_file else content)
-    draft.replace(jar)
+            new.writestr(member, patch(content) if info.filename == class_file else content)
+    temporary.replace(jar)
 
 
 def main(folder: Path) -> None:
-    """Change the jars in a folder."""
-    for pattern, class_file, changed in CHANGES:
-        (jar,) = folder.glob(pattern)
-        change(jar, class_file, changed)
+    """Patch the jars in a folder."""
+    for pattern, class_file, patch in PATCHES:
+        jars = list(folder.glob(pattern))
+        if len(jars) != 1:
+            raise SystemExit(f"There were {len(jars)} jars {pattern} in {folder}, and one was expected.")
+        patch_jar(jars[0], class_file, patch)
 
 
 if __name__ == "__main__":
