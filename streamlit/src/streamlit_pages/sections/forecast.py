@@ -140,7 +140,9 @@ def _quantile_table(model: Model, forecast: Forecast, simulated: Simulation | No
         values = [*simulated.forecast.quantiles[-1].tolist(), float(simulated.forecast.mean[-1])]
         table["Scenario"] = list(map(formats.price, values))
     _table("quantiles", table)
-    st.caption(f"SE: standard error of {forecast.paths:,} independent paths; mirrored ones err less.")
+    st.caption(
+        f"SE: standard error of {forecast.paths:,} independent paths; antithetic ones have smaller errors."
+    )
 
 
 def _risk_table(
