@@ -11,11 +11,12 @@ import yaml
 
 from common.bars import BAR_SECONDS, RUNNING_AVERAGE_SECONDS
 from common.identity import Source
-from common.settings import ROOT
 from common.symbols import SYMBOLS_BUCKET, AssetClass
+from cql import read_tables
 from superset_dashboards.assets import asset_files
 
 IEX = "IEX only"
+TABLES = read_tables()
 FILES = asset_files({"PRESTO_HOST": "presto.test", "PRESTO_PORT": "18080"})
 
 
@@ -32,15 +33,12 @@ DATASET_OF = {dataset["uuid"]: dataset for dataset in DATASETS.values()}
 
 
 def partition_keys() -> dict[str, list[str]]:
-    schema = "".join(path.read_text() for path in sorted((ROOT / "cassandra" / "schema").glob("*.cql")))
-    tables = re.findall(r"CREATE TABLE IF NOT EXISTS (\w+) \(.*?PRIMARY KEY \(\((.*?)\)", schema, re.DOTALL)
-    return {table: key.split(", ") for table, key in tables}
+    keys = {name: re.match(r"\(\((.*?)\)|\((\w+)", table.key) for name, table in TABLES.items()}
+    return {name: (key[1] or key[2]).split(", ") for name, key in keys.items() if key}
 
 
 def columns_of_tables() -> set[str]:
-    schema = "".join(path.read_text() for path in sorted((ROOT / "cassandra" / "schema").glob("*.cql")))
-    types = r"(?:text|timestamp|date|double|bigint|int|boolean|list<text>)"
-    return set(re.findall(rf"^(?:    |.*\bADD \(?)(\w+) {types}\b", schema, re.MULTILINE))
+    return {column for table in TABLES.values() for column in table.columns}
 
 
 def reads(sql: str) -> Iterator[tuple[str, str]]:
