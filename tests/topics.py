@@ -68,3 +68,27 @@ def journaled(folder: Path, journal: str) -> Counter[Symbol]:
 def all_journaled(folder: Path) -> Counter[Symbol]:
     """Return the same of all journals."""
     return sum((journaled(folder, journal) for journal in journal_ids(folder)), Counter())
+
+
+def frames_in_order(stack: Stack, journals: set[str]) -> dict[str, list[tuple[str, int]]]:
+    """Return, by symbol, the (journal, line) of its messages in the order in which Kafka first had them."""
+    found: dict[str, dict[tuple[str, int], None]] = {}
+    for message in read_topic(stack, stack.topic):
+        journal, _, line = dict(message.headers() or []).get("frame", b"").decode().partition(":")
+        if journal in journals:
+            found.setdefault(message.key().decode(), {})[journal, int(line)] = None
+    return {symbol: list(frames) for symbol, frames in found.items()}
+
+
+def stored(stack: Stack, journal: str) -> int:
+    """Count a journal's trades in Cassandra."""
+    select = "SELECT count(*) FROM trades WHERE symbol = %s AND hour = %s"
+    of_journal = " AND trade_id >= %s AND trade_id < %s ALLOW FILTERING"
+    session = stack.cassandra()
+    partitions = session.execute("SELECT DISTINCT symbol, hour FROM trades").all()
+    count = sum(
+        session.execute(select + of_journal, (symbol, hour, f"{journal}:", f"{journal};")).one()[0]
+        for symbol, hour in partitions
+    )
+    session.cluster.shutdown()
+    return int(count)

@@ -10,7 +10,7 @@ import pytest
 from collector.journal import PACKED, journal_ids
 from common.heartbeat import read_heartbeat
 from stack import ROOT, Stack, wait_until
-from topics import all_journaled, journaled, published
+from topics import all_journaled, frames_in_order, journaled, published, stored
 
 DEMO = ROOT / "tests" / "data" / "demo.jsonl.gz"
 
@@ -24,20 +24,6 @@ def until_published(stack: Stack, journal: str) -> int:
     on_topic = published(stack)
     assert {name: set(on_topic[name]) for name in trades} == {name: {count} for name, count in trades.items()}
     return trades.total()
-
-
-def stored(stack: Stack, journal: str) -> int:
-    """Count a journal's trades in Cassandra."""
-    select = "SELECT count(*) FROM trades WHERE symbol = %s AND hour = %s"
-    of_journal = " AND trade_id >= %s AND trade_id < %s ALLOW FILTERING"
-    session = stack.cassandra()
-    partitions = session.execute("SELECT DISTINCT symbol, hour FROM trades").all()
-    count = sum(
-        session.execute(select + of_journal, (symbol, hour, f"{journal}:", f"{journal};")).one()[0]
-        for symbol, hour in partitions
-    )
-    session.cluster.shutdown()
-    return int(count)
 
 
 def test_a_collector_that_is_killed_publishes_the_rest_after_its_restart(stack: Stack) -> None:
@@ -78,6 +64,8 @@ def test_nothing_is_lost_while_kafka_is_away(stack: Stack) -> None:
         "a Kafka that runs again",
     )
     trades = until_published(stack, journal)
+    for frames in frames_in_order(stack, {journal}).values():
+        assert frames == sorted(frames)
     wait_until(lambda: stored(stack, journal) >= trades, "the trades in Cassandra", 180)
     assert stored(stack, journal) == trades
     wait_until(lambda: stack.status()["services"]["collector"]["ready"], "a collector that is ready")

@@ -46,11 +46,16 @@ def test_garbage_on_the_topic_becomes_dead_letters_and_good_trades_go_on(stack: 
         (avro(), good | {"frame": "line 1"}, "the header frame was missing or not <journal id>:<line>"),
         (avro(), good | {"received_ms": "now"}, "the header received_ms was missing or not a number"),
         (avro(t=ahead), good, "the trade was stamped more than 5 minutes after its receipt"),
-        (avro(t=-1), good, "the time was before 1970 or after 9999"),
-        (avro(t=2**62), good, "the time was before 1970 or after 9999"),
+        (avro(t=-1), good, "the time was before 2000 or after 9999"),
+        (avro(t=1_700_000_000), good, "the time was before 2000 or after 9999"),
+        (avro(t=2**62), good, "the time was before 2000 or after 9999"),
         (avro(p=float("nan")), good, "the price or the volume was not a finite number"),
         (avro(v=float("inf")), good, "the price or the volume was not a finite number"),
+        (avro(p=0), good, "the price was not above 0"),
+        (avro(p=-1), good, "the price was not above 0"),
+        (avro(v=-1), good, "the volume was negative"),
         (avro(s=""), good, "the symbol was empty"),
+        (avro(s="G" * 65), good, "the symbol was longer than 64 characters"),
     ]
     messages = [
         *bad,

@@ -68,7 +68,7 @@ def running_stack(report: Report, feed: str = "none") -> Iterator[Stack]:
     """Start a stack, and stop and remove it at the end."""
     with tempfile.TemporaryDirectory(prefix="market-benchmark-") as folder:
         names = load_ports().by_variable()
-        ports = dict(zip(names, map(str, _free_ports(len(names))), strict=True))
+        ports = dict(zip(names, map(str, free_ports(len(names))), strict=True))
         stack = Stack(Path(folder), {"MARKET_HOME": folder, "FINNHUB_API_TOKEN": "", **ports})
         report("Starting a stack ...")
         try:
@@ -78,6 +78,6 @@ def running_stack(report: Report, feed: str = "none") -> Iterator[Stack]:
             stack.market("down")
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Return free ports below those that outgoing connections are given."""
     return list(islice(filter(is_free, random.sample(range(20_000, 32_000), 2_000)), count))

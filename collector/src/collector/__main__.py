@@ -10,7 +10,7 @@ import threading
 
 from collector.finnhub import COLUMNS, FinnhubError, FinnhubUnavailableError
 from collector.journal import JournalError
-from collector.publisher import PublishError
+from collector.producer import PublishError
 from collector.republish import parse_moment, republish
 from collector.service import CollectorService, lock_token
 from collector.settings import CollectorSettings

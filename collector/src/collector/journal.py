@@ -2,52 +2,69 @@
 
 A journal is a recording under an id of its own. `<id>.jsonl` is being written, or not all of it is known to
 be in Kafka; beside it `<id>.acked` says how much is. `<id>.jsonl.gz` is finished and in Kafka to its end.
+`events.jsonl` holds the feed events.
 """
 
 import errno
 import fcntl
 import gzip
-import json
 import logging
 import os
 import re
-import shutil
 import threading
 import time
+import zlib
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, Self
 
+from collector.encoding import Event
+from collector.event_log import EventLog
+from collector.line_file import ACKED, BLOCK_BYTES, LineFile
+from collector.retention import StoredJournal, expired_journals
+from collector.settings import CollectorSettings
 from common.identity import JOURNAL_ID_PATTERN, Source, journal_id, journal_source, journal_started_ms
 from common.recording import Frame, encode
 
 log = logging.getLogger(__name__)
 
-PLAIN, PACKED, ACKED = ".jsonl", ".jsonl.gz", ".acked"
-DAY_SECONDS = 86_400.0
-BLOCK_BYTES = 1024**2
+PLAIN, PACKED = ".jsonl", ".jsonl.gz"
+COMPRESSION_LEVEL = 6
+NEARLY_FULL = 0.8
 
 
 class JournalError(Exception):
     """Say in one sentence why the journal cannot be used."""
 
 
-class Position(NamedTuple):
-    """A place in a journal: so many whole lines, so many bytes."""
+class JournalLimits(NamedTuple):
+    """When a journal is finished, how long journals are kept, and whether each write waits for the disk."""
 
-    lines: int
-    bytes: int
+    rotate_bytes: int
+    rotate_seconds: float
+    retention_seconds: float
+    retention_bytes: int
+    fsync: bool = False
+
+    @classmethod
+    def from_settings(cls, settings: CollectorSettings) -> Self:
+        """Return the limits that the settings name."""
+        return cls(
+            rotate_bytes=settings.journal_rotate_megabytes * 1024**2,
+            rotate_seconds=settings.journal_rotate_minutes * 60.0,
+            retention_seconds=settings.journal_retention_days * 86_400.0,
+            retention_bytes=int(settings.journal_retention_gigabytes * 1024**3),
+            fsync=settings.journal_fsync,
+        )
 
 
-START = Position(0, 0)
-
-
-class Journal:
+class Journal(LineFile):
     """One journal that is still being written or published."""
 
     def __init__(self, path: Path, closed: bool) -> None:
-        self.path = path
+        super().__init__(path)
         self.id = path.name.partition(".")[0]
         self.closed = closed
 
@@ -56,25 +73,6 @@ class Journal:
         """Return whose frames it holds."""
         return journal_source(self.id)
 
-    def acked(self) -> Position:
-        """Return how far the journal is known to be in Kafka."""
-        try:
-            value = json.loads(self.path.with_suffix(ACKED).read_text())
-            return Position(int(value["lines"]), int(value["bytes"]))
-        except FileNotFoundError:
-            return START
-        except (ValueError, KeyError, TypeError):
-            log.warning(
-                "%s was damaged; the journal is published again from its start.", self.path.with_suffix(ACKED)
-            )
-            return START
-
-    def save_acked(self, position: Position) -> None:
-        """Remember how far the journal is in Kafka."""
-        draft = self.path.with_suffix(".acked.tmp")
-        draft.write_text(json.dumps(position._asdict()))
-        draft.replace(self.path.with_suffix(ACKED))
-
 
 class JournalFolder:
     """All journals of one collector; no second collector can have the same folder.
@@ -82,90 +80,153 @@ class JournalFolder:
     Raises JournalError when the folder is taken or cannot be written.
     """
 
-    def __init__(self, path: Path, rotate_bytes: int, retention_days: float) -> None:
+    def __init__(self, path: Path, limits: JournalLimits) -> None:
         self.path = path
-        self.rotate_bytes = rotate_bytes
-        self._retention_seconds = retention_days * DAY_SECONDS
+        self.limits = limits
         self._lock = _lock(path)
         self._guard = threading.Lock()
-        self._archiver = ThreadPoolExecutor(1, "archiver")
-        ids = _ids(path)
-        self._newest_ms = max(map(journal_started_ms, ids), default=0)
-        self._last_receipts = {journal_source(one): _modified(path, one) for one in ids}
-        self._pending = {journal.id: journal for journal in _recover(path)}
+        self._stopping = threading.Event()
+        self._compressor = ThreadPoolExecutor(1, "compressor")
+        self._uncompressed: list[Journal] = []
+        self._newest_ms = max(map(journal_started_ms, _ids(path)), default=0)
+        self._pending: dict[Source, list[Journal]] = defaultdict(list)
+        for journal in _recover(path):
+            self._pending[journal.source].append(journal)
+        self.events = EventLog(path)
+        self._nearly_full_logged = self._full_published = False
 
-    def create(self, source: Source) -> Journal:
-        """Start a journal; its id sorts after that of every other, even when the clock was set back."""
+    def create(self, source: Source) -> tuple[Journal, IO[bytes]]:
+        """Start a journal; its id sorts after that of every other, even when the clock was set back.
+
+        Returns it with its file, open for appending. Raises OSError.
+        """
         with self._guard:
             self._newest_ms = max(time.time_ns() // 1_000_000, self._newest_ms + 1)
             journal = Journal(self.path / f"{journal_id(self._newest_ms, source)}{PLAIN}", closed=False)
-            journal.path.touch()
-            self._pending[journal.id] = journal
-        return journal
+            file = journal.path.open("ab", buffering=0)
+            if self.limits.fsync:
+                _sync_folder(self.path)
+            self._pending[source].append(journal)
+        return journal, file
 
-    def pending(self) -> list[Journal]:
-        """Return the journals that are not both finished and published, oldest first."""
+    def pending(self) -> dict[Source, list[Journal]]:
+        """Return, by source, the journals that are not both finished and published, oldest first."""
         with self._guard:
-            return [self._pending[one] for one in sorted(self._pending)]
-
-    def last_receipt(self, source: Source) -> float | None:
-        """Return when the last frame of a source was received before this process started (seconds)."""
-        return self._last_receipts.get(source)
+            return {source: list(journals) for source, journals in self._pending.items()}
 
     def archive(self, journal: Journal) -> None:
-        """Pack a journal that is finished and published; the packing is done in the background."""
-        with self._guard:
-            del self._pending[journal.id]
-        self._archiver.submit(_pack, journal)
+        """Compress a journal that is finished and published, in the background."""
+        self.forget(journal)
+        self._compressor.submit(self._compress, journal)
 
-    def expire(self, now: float) -> None:
-        """Remove the packed journals that are older than the retention; the newest journal always stays."""
-        newest = max(_ids(self.path), default="")
-        for path in self.path.glob(f"*{PACKED}"):
-            if path.stat().st_mtime < now - self._retention_seconds and not path.name.startswith(newest):
-                path.unlink()
-                log.info("removed the expired journal %s", path.name)
+    def forget(self, journal: Journal) -> None:
+        """Take a journal for published."""
+        with self._guard:
+            self._pending[journal.source].remove(journal)
+
+    def expire(self) -> str | None:
+        """Remove what is too old or too much, and compress what could not be compressed before.
+
+        Returns a sentence when unpublished journals, which are never removed, take more than they may.
+        """
+        with self._guard:
+            again, self._uncompressed = self._uncompressed, []
+        for journal in again:
+            self._compressor.submit(self._compress, journal)
+        try:
+            stored = sorted(_stored(self.path))
+            for expired in expired_journals(stored, time.time(), self.limits):
+                (self.path / f"{expired.id}{PACKED}").unlink(missing_ok=True)
+                log.info("Removed the expired journal %s.", expired.id)
+        except OSError as error:
+            return f"Expired journals could not be removed: {error.strerror}."
+        return self._full_sentence(sum(one.bytes for one in stored if not one.removable))
 
     def close(self) -> None:
-        """Finish the packing and let the folder go."""
-        self._archiver.shutdown()
+        """End a compression that runs, which the next start repeats, and let the folder go."""
+        self._stopping.set()
+        self._compressor.shutdown(cancel_futures=True)
+        self.events.write_again()
         self._lock.close()
+
+    def _full_sentence(self, unpublished: int) -> str | None:
+        allowed = self.limits.retention_bytes
+        full = unpublished > allowed
+        sentence = (
+            f"The journals that are not in Kafka yet take {unpublished / 1024**3:.2f} GiB of the "
+            f"{allowed / 1024**3:.2f} GiB of JOURNAL_RETENTION_GIGABYTES and are never removed: "
+            "see that Kafka runs, or make more room."
+        )
+        nearly_full = unpublished > NEARLY_FULL * allowed
+        if nearly_full and not self._nearly_full_logged:
+            log.warning("%s", sentence)
+        if full and not self._full_published:
+            self.events.append(Event(time.time_ns() // 1_000_000, "journal", "refused", sentence, None))
+        self._nearly_full_logged, self._full_published = nearly_full, full
+        return sentence if full else None
+
+    def _compress(self, journal: Journal) -> None:
+        try:
+            compress(journal, self._stopping)
+        except OSError as error:
+            log.warning("The journal %s could not be compressed: %s.", journal.id, error.strerror or error)
+            with self._guard:
+                self._uncompressed.append(journal)
 
 
 class JournalWriter:
-    """Appends the frames of one source; starts a journal with the first frame and a new one when it is large.
+    """Appends the frames of one source; starts a journal with the first frame and a new one in time.
 
-    `opened` is called with each journal that is started, `appended` after each write.
+    `on_open` is called with each journal that is started, `on_append` after each write.
     """
 
     def __init__(
         self,
         folder: JournalFolder,
         source: Source,
-        appended: Callable[[], None],
-        opened: Callable[[Journal], None] = lambda _: None,
+        on_append: Callable[[], None],
+        on_open: Callable[[Journal], None] = lambda _: None,
     ) -> None:
         self.source = source
         self._folder = folder
-        self._appended = appended
-        self._opened = opened
+        self._on_append = on_append
+        self._on_open = on_open
         self._lines: list[bytes] = []
         self._journal: Journal | None = None
         self._file: IO[bytes] | None = None
         self._size = 0
+        self._opened = 0.0
 
     def append(self, frame: Frame) -> None:
         """Take a frame; it is written by the next `flush`."""
         self._lines.append(encode(frame))
 
     def flush(self) -> None:
-        """Write what was taken; raise OSError, and keep it, when the disk does not take it."""
-        if not self._lines:
-            return
+        """Write what was taken; raise OSError, and keep it, when the disk does not take it.
+
+        Finishes a journal that is large or old enough, also when there is nothing to write.
+        """
+        if self._lines:
+            self._write()
+        limits = self._folder.limits
+        if self._file is not None and (
+            self._size >= limits.rotate_bytes or time.monotonic() - self._opened >= limits.rotate_seconds
+        ):
+            self._finish()
+
+    def close(self) -> None:
+        """Write what was taken and finish the journal."""
+        try:
+            self.flush()
+        finally:
+            self._finish()
+
+    def _write(self) -> None:
         if self._file is None:
-            journal = self._folder.create(self.source)
-            self._journal, self._file, self._size = journal, journal.path.open("ab", buffering=0), 0
-            self._opened(journal)
+            self._journal, self._file = self._folder.create(self.source)
+            self._size = 0
+            self._opened = time.monotonic()
+            self._on_open(self._journal)
         block = b"".join(self._lines)
         written = 0
         try:
@@ -177,33 +238,65 @@ class JournalWriter:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._lines.clear()
         self._size += written
-        self._appended()
-        if self._size >= self._folder.rotate_bytes:
-            self._finish()
-
-    def close(self) -> None:
-        """Write what was taken and finish the journal."""
-        self.flush()
-        self._finish()
+        if self._folder.limits.fsync:
+            os.fdatasync(self._file.fileno())
+        self._on_append()
 
     def _finish(self) -> None:
         if self._file is not None and self._journal is not None:
             self._file.close()
             self._journal.closed = True
             self._journal = self._file = None
-            self._appended()
+            self._on_append()
+
+
+def compress(journal: Journal, stopping: threading.Event) -> None:
+    """Replace a journal by its compressed form; stop in between, and leave it as it is, when told to.
+
+    Raises OSError, and leaves the journal as it is, when the disk does not take it.
+    """
+    path = journal.path
+    modified = path.stat().st_mtime
+    temporary = path.with_suffix(".jsonl.gz.tmp")
+    try:
+        with path.open("rb") as plain, temporary.open("wb") as file:
+            with gzip.GzipFile("", "wb", COMPRESSION_LEVEL, file, modified) as packed:
+                while block := plain.read(BLOCK_BYTES):
+                    if stopping.is_set():
+                        raise InterruptedError
+                    packed.write(block)
+            file.flush()
+            os.fsync(file.fileno())  # the plain journal goes next, and a power cut may follow
+    except InterruptedError:
+        temporary.unlink()
+        return
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    os.utime(temporary, (modified, modified))
+    temporary.replace(path.with_suffix(PACKED))
+    journal.remove()
 
 
 def read_lines(folder: Path, journal: str) -> Iterator[bytes]:
-    """Yield the whole lines of a journal, packed or not."""
+    """Yield the whole lines of a journal, compressed or not; stop at the first line without its end.
+
+    Raises JournalError, after the lines that can be read, when a compressed journal is damaged.
+    """
     try:
         file: IO[bytes] | gzip.GzipFile = (folder / f"{journal}{PLAIN}").open("rb")
     except FileNotFoundError:
         file = gzip.open(folder / f"{journal}{PACKED}", "rb")  # noqa: SIM115
+    number = 0
     with file:
-        for line in file:
-            if line.endswith(b"\n"):
+        try:
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return
+                number += 1
                 yield line
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise JournalError(f"The journal {journal} is damaged after line {number}: {error}.") from None
 
 
 def journal_ids(folder: Path) -> list[str]:
@@ -220,9 +313,16 @@ def _ids(folder: Path) -> set[str]:
     }
 
 
-def _modified(folder: Path, journal: str) -> float:
-    plain = folder / f"{journal}{PLAIN}"
-    return (plain if plain.exists() else folder / f"{journal}{PACKED}").stat().st_mtime
+def _stored(folder: Path) -> Iterator[StoredJournal]:
+    """Yield what the folder holds; a compressed journal is published and can be removed."""
+    for name in _ids(folder):
+        for suffix in (PACKED, PLAIN):
+            try:
+                found = (folder / f"{name}{suffix}").stat()
+            except FileNotFoundError:
+                continue
+            yield StoredJournal(name, found.st_size, found.st_mtime, removable=suffix == PACKED)
+            break
 
 
 def _lock(folder: Path) -> IO[bytes]:
@@ -241,60 +341,32 @@ def _lock(folder: Path) -> IO[bytes]:
 
 def _recover(folder: Path) -> Iterator[Journal]:
     """Tidy up after a process that was killed: yield the journals that may not be in Kafka to their end."""
-    for draft in folder.glob("*.tmp"):
-        draft.unlink()
+    for temporary in folder.glob("*.tmp"):
+        temporary.unlink()
     for path in sorted(folder.glob(f"*{PLAIN}")):
         if not re.match(JOURNAL_ID_PATTERN, path.stem):
             continue
+        journal = Journal(path, closed=True)
         if path.with_suffix(PACKED).exists():
-            _remove(path)
+            journal.remove()
             continue
         modified = path.stat().st_mtime
-        torn = _cut_torn_line(path)
+        torn = journal.cut_torn_line()
         if torn:
             log.warning("The last line of %s was torn; its %d bytes were cut off.", path.name, torn)
-        if path.stat().st_size == 0:
-            _remove(path)
+        if journal.size() == 0:
+            journal.remove()
             continue
         os.utime(path, (modified, modified))
-        yield Journal(path, closed=True)
+        yield journal
     for acked in folder.glob(f"*{ACKED}"):
         if not acked.with_suffix(PLAIN).exists():
             acked.unlink()
 
 
-def _cut_torn_line(path: Path) -> int:
-    """Cut off what follows the last line end; return how many bytes that was."""
-    with path.open("rb+") as file:
-        size = end = file.seek(0, os.SEEK_END)
-        while end > 0:
-            start = max(end - BLOCK_BYTES, 0)
-            file.seek(start)
-            at = file.read(end - start).rfind(b"\n")
-            if at >= 0:
-                end = start + at + 1
-                break
-            end = start
-        file.truncate(end)
-    return size - end
-
-
-def _pack(journal: Journal) -> None:
-    path = journal.path
-    modified = path.stat().st_mtime
-    draft = path.with_suffix(".jsonl.gz.tmp")
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        with path.open("rb") as plain, gzip.open(draft, "wb", compresslevel=6) as packed:
-            shutil.copyfileobj(plain, packed, BLOCK_BYTES)
-        os.utime(draft, (modified, modified))
-        draft.replace(path.with_suffix(PACKED))
-    except OSError as error:
-        # The plain journal stays, and the next start packs it.
-        log.warning("The journal %s could not be packed: %s.", path.name, error.strerror or error)
-        return
-    _remove(path)
-
-
-def _remove(path: Path) -> None:
-    path.unlink()
-    path.with_suffix(ACKED).unlink(missing_ok=True)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,27 +1,16 @@
 """From a journal's line to Kafka's messages; pure."""
 
-import io
+from functools import cache
 from typing import NamedTuple
 
-import fastavro
-
-from common.frames import Content, Refused, Trade, read_frame
-from common.recording import Frame, decode
-from common.schemas import events_schema, trades_schema
+from collector.encoding import encode_trades
+from common.frames import Refused, read_frame
+from common.recording import decode
+from common.schemas import trades_schema
 
 Headers = list[tuple[str, bytes]]
 
 MAX_DEAD_LETTER_BYTES = 1024**2
-
-
-class Event(NamedTuple):
-    """What happened to the connection to a feed; `at` in ms since the epoch."""
-
-    at: int
-    session: str
-    kind: str
-    detail: str
-    gap_seconds: float | None
 
 
 class Message(NamedTuple):
@@ -35,48 +24,45 @@ class Message(NamedTuple):
 
 
 def messages(journal: str, line_number: int, line: bytes) -> list[Message]:
-    """Return everything that a line of a journal stands for, one message a symbol and one a refused trade."""
+    """Return everything that a line of a journal stands for, one message a symbol and one a refused trade.
+
+    Never raises: a line that cannot be read or encoded is one dead letter.
+    """
     name = f"{journal}:{line_number}".encode()
     try:
-        frame = decode(line)
+        received_ms, text = decode(line)
     except ValueError:
-        text = line.decode("utf-8", "backslashreplace")
-        return [_dead_letter(name, 0, Refused("the journal's line was damaged", text, 0))]
-    content = read_frame(frame.text)
-    return [
-        *(trades_message(name, frame, content, symbol, trades) for symbol, trades in content.trades.items()),
-        *(_dead_letter(name, frame.received_ms, refused) for refused in content.refused),
-    ]
+        damaged = Refused("the journal's line was damaged", line.decode("utf-8", "backslashreplace"), 0)
+        return [_dead_letter(name, 0, damaged)]
+    try:
+        content = read_frame(text)
+        headers = [("frame", name), ("received_ms", b"%d" % received_ms), _schema_header()]
+        return [
+            *(
+                Message(symbol.encode(), encode_trades(content.type, symbol, trades), headers, len(trades))
+                for symbol, trades in content.trades.items()
+            ),
+            *(_dead_letter(name, received_ms, refused) for refused in content.refused),
+        ]
+    except Exception as error:
+        # Nothing is known to get here; whatever does must not keep the lines behind it from Kafka.
+        reason = f"the frame could not be encoded ({type(error).__name__})"
+        return [_dead_letter(name, received_ms, Refused(reason, text, 0))]
 
 
-def trades_message(name: bytes, frame: Frame, content: Content, symbol: str, trades: list[Trade]) -> Message:
-    """Return the message that holds a frame's trades of one symbol."""
-    value = io.BytesIO()
-    schema = trades_schema()
-    fastavro.schemaless_writer(value, schema.parsed, {"data": trades, "type": content.type})
-    headers = [
-        ("frame", name),
-        ("received_ms", b"%d" % frame.received_ms),
-        ("schema", schema.fingerprint.encode()),
-    ]
-    return Message(symbol.encode(), value.getvalue(), headers, len(trades))
-
-
-def oversized(message: Message) -> Message:
-    """Return the dead letter for a message that Kafka refuses for its size."""
+def refused_message(message: Message, reason: str) -> Message:
+    """Return the dead letter for a message that Kafka refuses."""
     headers = [
         *((name, value) for name, value in message.headers if name in ("frame", "received_ms")),
-        ("reason", b"the message was larger than Kafka takes; the journal holds the frame"),
+        ("reason", f"{reason}; the journal holds the frame".encode()),
         ("trades", b"%d" % message.trades),
     ]
     return Message(message.key, message.value[:MAX_DEAD_LETTER_BYTES], headers, message.trades, dead=True)
 
 
-def encode_event(event: Event) -> bytes:
-    """Return a feed event as Avro."""
-    value = io.BytesIO()
-    fastavro.schemaless_writer(value, events_schema().parsed, event._asdict())
-    return value.getvalue()
+@cache
+def _schema_header() -> tuple[str, bytes]:
+    return "schema", trades_schema().fingerprint.encode()
 
 
 def _dead_letter(name: bytes, received_ms: int, refused: Refused) -> Message:

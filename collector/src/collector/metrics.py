@@ -98,6 +98,16 @@ class CollectorMetrics(Collector):
         yield CounterMetricFamily(
             f"{PREFIX}_trades_dead_lettered", "Trades sent to the dead letters", value=publisher.dead_lettered
         )
+        yield GaugeMetricFamily(
+            f"{PREFIX}_journal_lag_bytes",
+            "Journaled, and not known to be in Kafka",
+            value=publisher.lag_bytes(),
+        )
+        yield GaugeMetricFamily(
+            f"{PREFIX}_journal_lag_seconds",
+            "Age of the oldest frame that is not known to be in Kafka",
+            value=publisher.lag_seconds(),
+        )
 
 
 def registry(metrics: CollectorMetrics) -> CollectorRegistry:

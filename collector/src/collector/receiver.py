@@ -15,10 +15,10 @@ from collector.backoff import Backoff
 from collector.clock import Clock
 from collector.complaints import Complaints
 from collector.connection import Connection, ConnectionLostError, RejectedError
+from collector.encoding import Event
 from collector.journal import JournalFolder
 from collector.last_seen import LastSeen
 from collector.market_hours import MarketHours
-from collector.message import Event
 from collector.router import Counters, Router
 from collector.websocket_frames import MAX_FRAME_BYTES, Message
 from common.identity import Source

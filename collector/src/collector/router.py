@@ -14,7 +14,7 @@ from collector.activity import Activity
 from collector.duplicates import DuplicateDetector
 from collector.journal import Journal, JournalFolder, JournalWriter
 from common.identity import Source
-from common.recording import Frame
+from common.recording import Frame, frame_text
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ class Router:
             error = _text(content.get("msg"))
         if writer is None:
             return error
-        writer.append(Frame(received_ms, frame.decode("utf-8", "backslashreplace")))
+        writer.append(Frame(received_ms, frame_text(frame)))
         self.counters.frames += 1
         if kind == "trade":
             self._count_trades(content.get("data"), writer is self._own, now)

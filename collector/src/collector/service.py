@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pydantic import SecretStr
 
 from collector.clock import Clock
-from collector.journal import JournalFolder
+from collector.journal import JournalFolder, JournalLimits
 from collector.last_seen import LastSeen, boot_id
 from collector.metrics import CollectorMetrics, registry
 from collector.publisher import Publisher
@@ -21,7 +21,7 @@ from common.metrics import MetricsServer
 
 SERVICE = "collector"
 TICK_SECONDS = 1.0
-EXPIRE_SECONDS = 3600.0
+EXPIRE_SECONDS = 60.0
 JOIN_SECONDS = 3.0  # a receiver notices within a tick that it is to end; what it holds is written by then
 
 log = logging.getLogger(__name__)
@@ -70,9 +70,7 @@ class CollectorService:
         self._reload = reload
         clock = Clock()
         folder = settings.market_home / "journal"
-        self._journals = JournalFolder(
-            folder, settings.journal_rotate_megabytes * 1024**2, settings.journal_retention_days
-        )
+        self._journals = JournalFolder(folder, JournalLimits.from_settings(settings))
         self._last_seen = LastSeen(folder / "last-seen.json", clock, boot_id())
         self._tickers = TickerSource(settings)
         self._publisher = Publisher(settings, self._journals)
@@ -81,6 +79,7 @@ class CollectorService:
             for endpoint in endpoints(settings, self._tickers.tickers)
         ]
         self._heartbeat_failed = False
+        self._journal_problem: str | None = None
         self._expired = time.monotonic()
         self._metrics = MetricsServer(
             registry(CollectorMetrics(self._receivers, self._publisher, settings.feed, clock)),
@@ -92,7 +91,11 @@ class CollectorService:
 
     def problem(self) -> str | None:
         """Return in sentences why the collector is not ready, if so."""
-        problems = [self._publisher.problem, *(receiver.problem for receiver in self._receivers)]
+        problems = [
+            self._publisher.problem,
+            self._journal_problem,
+            *(receiver.problem for receiver in self._receivers),
+        ]
         return " ".join(problem for problem in problems if problem) or None
 
     def run(self, stopping: threading.Event) -> int:
@@ -124,7 +127,7 @@ class CollectorService:
                 receiver.set_tickers(self._tickers.tickers)
         if time.monotonic() - self._expired > EXPIRE_SECONDS:
             self._expired = time.monotonic()
-            self._journals.expire(time.time())
+            self._journal_problem = self._journals.expire()
 
     def _stop(self) -> None:
         for receiver in self._receivers:

@@ -61,6 +61,9 @@ class CollectorSettings(KafkaSettings, FeedSettings, MetricsSettings):
     finnhub_silence_seconds: float = Field(default=150, ge=1, le=86_400)
     collector_metrics_port: MovablePort = 9101
     journal_rotate_megabytes: int = Field(default=64, ge=1)
+    journal_rotate_minutes: int = Field(default=60, ge=1)
     journal_retention_days: int = Field(default=30, ge=1)
+    journal_retention_gigabytes: float = Field(default=20.0, gt=0)
+    journal_fsync: bool = False
     kafka_username: ClassVar[str] = "collector"
     kafka_collector_password: SecretStr = SecretStr("")

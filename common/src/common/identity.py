@@ -13,6 +13,7 @@ JOURNAL_ID_PATTERN = r"^\d{8}T\d{9}[ldr]$"
 LINE_DIGITS = 10
 INDEX_DIGITS = 5
 MAX_TRADES_PER_MESSAGE = 10**INDEX_DIGITS
+MAX_SYMBOL_LENGTH = 64
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _LETTERS: dict[Source, str] = {"live": "l", "demo": "d", "replay": "r"}
 _SOURCES: dict[str, Source] = {letter: source for source, letter in _LETTERS.items()}

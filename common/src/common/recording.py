@@ -20,6 +20,14 @@ class RecordingError(Exception):
     """Say in one sentence what is wrong with a recording."""
 
 
+def frame_text(data: bytes) -> str:
+    """Return the text of received bytes; those that are not UTF-8 become JSON's escapes of lone surrogates.
+
+    So only the trade that holds them is refused, and any text can be stored, sent and read back.
+    """
+    return data.decode("utf-8", "surrogateescape").encode("utf-8", "backslashreplace").decode()
+
+
 def encode(frame: Frame) -> bytes:
     """Return the line that holds a frame, with its line end."""
     return orjson.dumps({"received_ms": frame.received_ms, "frame": frame.text}) + b"\n"

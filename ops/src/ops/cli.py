@@ -108,6 +108,14 @@ def query(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def dead_letters(arguments: argparse.Namespace) -> int:
+    from ops.inspection.dead_letters import dead_letters, text
+
+    letters = dead_letters(OpsSettings.load(), arguments.symbol, arguments.limit)
+    print(json.dumps([letter._asdict() for letter in letters], indent=2) if arguments.json else text(letters))
+    return 0
+
+
 def replay(arguments: argparse.Namespace) -> int:
     from ops.data.replay import replay
 
@@ -214,6 +222,13 @@ def speed(text: str) -> float | None:
     return value
 
 
+def count(text: str) -> int:
+    """Read a number above 0."""
+    if not (text.isascii() and text.isdigit() and 0 < len(text) < 10 and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} was not a number above 0")
+    return int(text)
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose complaint is one sentence."""
 
@@ -232,6 +247,13 @@ def add_collector_commands(add: Callable[[Command, str], argparse.ArgumentParser
     one.add_argument("--json", action="store_true", help="print an array of objects, one a symbol")
 
 
+def dead_letter_options(command: argparse.ArgumentParser) -> None:
+    """Add what `dead-letters` takes."""
+    command.add_argument("--symbol", metavar="S", help="only this symbol's")
+    command.add_argument("--limit", type=count, default=20, metavar="N", help="the newest N (default 20)")
+    command.add_argument("--json", action="store_true", help="print an array of objects")
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
     root = Parser(
@@ -240,7 +262,8 @@ def parser() -> argparse.ArgumentParser:
     commands = root.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
 
     def add(run: Command, words: str) -> argparse.ArgumentParser:
-        command = commands.add_parser(run.__name__, help=words, description=f"{words[0].upper()}{words[1:]}.")
+        name = run.__name__.replace("_", "-")
+        command = commands.add_parser(name, help=words, description=f"{words[0].upper()}{words[1:]}.")
         command.set_defaults(run=run)
         return command
 
@@ -257,6 +280,7 @@ def parser() -> argparse.ArgumentParser:
     one = add(query, "run SQL through Presto")
     one.add_argument("sql", metavar="SQL", help="for example: select count(*) from cassandra.market.trades")
     one.add_argument("--json", action="store_true", help="print an array of objects, one a row")
+    dead_letter_options(add(dead_letters, "show what was refused, why, and where the journal has it"))
     one = add(replay, "play a recording through the feed service and the collector")
     one.add_argument("file", metavar="FILE", type=Path, help="JSON Lines of received frames, plain or gzip")
     one.add_argument(
@@ -287,7 +311,7 @@ def parser() -> argparse.ArgumentParser:
     one = add(
         test,
         "run the tests: unit, integration, e2e, faults, compose (default: these), compose-faults, "
-        "or mutation [MODULE ...]",
+        "soak, or mutation [MODULE ...]",
     )
     one.add_argument("kind", nargs="*", metavar="KIND")
     one.add_argument(

@@ -4,11 +4,12 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql.avro.functions import from_avro
 
-from common.identity import INDEX_DIGITS, LINE_DIGITS
+from common.identity import INDEX_DIGITS, LINE_DIGITS, MAX_SYMBOL_LENGTH
 from common.schemas import Schema, events_schema, trades_schema
 from stream_processor.columns import Columns
 
 FUTURE_TOLERANCE_MS = 5 * 60 * 1000
+FIRST_TIMESTAMP_MS = 946_684_800_000  # the year 2000: what is earlier was stamped in seconds, or not at all
 LAST_TIMESTAMP_MS = 253_402_300_799_999  # the year 9999, the last that every server can hold
 
 TRADE_COLUMNS: Columns = {
@@ -177,12 +178,12 @@ def _message_reason(schemas: dict[str, Schema]) -> Column:
 
 
 def _known_time(name: str) -> Column:
-    return F.col(name).between(0, LAST_TIMESTAMP_MS)
+    return F.col(name).between(FIRST_TIMESTAMP_MS, LAST_TIMESTAMP_MS)
 
 
 def _trade_reason() -> Column:
     return (
-        F.when(~_known_time("d.t"), F.lit("the time was before 1970 or after 9999"))
+        F.when(~_known_time("d.t"), F.lit("the time was before 2000 or after 9999"))
         .when(
             F.col("d.t") > F.col("received_ms") + FUTURE_TOLERANCE_MS,
             F.lit("the trade was stamped more than 5 minutes after its receipt"),
@@ -191,6 +192,12 @@ def _trade_reason() -> Column:
         .when(
             _not_finite("d.p") | _not_finite("d.v"),
             F.lit("the price or the volume was not a finite number"),
+        )
+        .when(F.col("d.p") <= 0, F.lit("the price was not above 0"))
+        .when(F.col("d.v") < 0, F.lit("the volume was negative"))
+        .when(
+            F.length("d.s") > MAX_SYMBOL_LENGTH,
+            F.lit(f"the symbol was longer than {MAX_SYMBOL_LENGTH} characters"),
         )
     )
 

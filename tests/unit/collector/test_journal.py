@@ -4,24 +4,52 @@ import gzip
 import os
 import resource
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.journal import START, JournalError, JournalFolder, JournalWriter, Position, read_lines
+from collector.encoding import Event
+from collector.event_log import decode_event
+from collector.journal import (
+    Journal,
+    JournalError,
+    JournalFolder,
+    JournalLimits,
+    JournalWriter,
+    compress,
+    journal_ids,
+    read_lines,
+)
+from collector.line_file import START, Position
+from collector.settings import CollectorSettings
 from common.identity import journal_id
 from common.recording import Frame, encode
 
 ROTATE_BYTES = 1000
+LIMITS = JournalLimits(
+    rotate_bytes=ROTATE_BYTES,
+    rotate_seconds=3600,
+    retention_seconds=30 * 86_400,
+    retention_bytes=10**9,
+    fsync=False,
+)
 texts = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=200), min_size=1, max_size=10)
 
 
-def open_folder(path: Path, rotate_bytes: int = ROTATE_BYTES, retention_days: float = 1) -> JournalFolder:
-    return JournalFolder(path, rotate_bytes, retention_days)
+def open_folder(path: Path, **limits: Any) -> JournalFolder:
+    return JournalFolder(path, LIMITS._replace(**limits))
+
+
+def pending(folder: JournalFolder) -> list[Journal]:
+    """Return the pending journals of all sources."""
+    return [journal for journals in folder.pending().values() for journal in journals]
 
 
 def write(folder: JournalFolder, *texts: str, source: str = "live") -> list[str]:
@@ -66,7 +94,7 @@ def test_a_kill_at_any_byte_leaves_the_whole_lines_before_it(texts: list[str], d
         folder = open_folder(path)
         kept = [line for at, line in enumerate(whole) if len(b"".join(whole[: at + 1])) <= cut]
         assert lines(path) == kept
-        assert [one.id for one in folder.pending()] == ([journal.name[:19]] if kept else [])
+        assert [one.id for one in pending(folder)] == ([journal.name[:19]] if kept else [])
         folder.close()
 
 
@@ -78,7 +106,7 @@ def test_every_frame_is_kept_through_rotation_in_order(tmp_path: Path) -> None:
     assert opened == sorted(opened)
     assert lines(tmp_path) == [encode(Frame(1, text)) for text in texts]
     assert all(path.stat().st_size < ROTATE_BYTES + 100 for path in tmp_path.glob("*.jsonl"))
-    assert all(journal.closed for journal in folder.pending())
+    assert all(journal.closed for journal in pending(folder))
 
 
 def test_a_journal_starts_with_its_first_frame(tmp_path: Path) -> None:
@@ -86,7 +114,7 @@ def test_a_journal_starts_with_its_first_frame(tmp_path: Path) -> None:
     writer = JournalWriter(folder, "live", lambda: None)
     writer.flush()
     writer.close()
-    assert folder.pending() == []
+    assert pending(folder) == []
     assert list(tmp_path.glob("*.jsonl*")) == []
 
 
@@ -118,7 +146,7 @@ def test_a_full_disk_tears_no_line_and_loses_no_frame(tmp_path: Path, margin: in
     writer = JournalWriter(folder, "live", lambda: None)
     writer.append(Frame(1, "before"))
     writer.flush()
-    [journal] = folder.pending()
+    [journal] = pending(folder)
     size = journal.path.stat().st_size
     writer.append(Frame(2, "first"))
     writer.append(Frame(3, "second"))
@@ -134,33 +162,80 @@ def test_a_full_disk_tears_no_line_and_loses_no_frame(tmp_path: Path, margin: in
 def test_what_is_acknowledged_is_found_again(tmp_path: Path) -> None:
     folder = open_folder(tmp_path)
     write(folder, "a", "b")
-    [journal] = folder.pending()
+    [journal] = pending(folder)
     assert journal.acked() == START
     journal.save_acked(Position(1, 30))
     folder.close()
-    [again] = open_folder(tmp_path).pending()
+    [again] = pending(open_folder(tmp_path))
     assert again.acked() == Position(1, 30)
     again.path.with_suffix(".acked").write_text("{")
     assert again.acked() == START
 
 
-def test_a_published_journal_is_packed_and_keeps_its_time(tmp_path: Path) -> None:
+def settle_compressor(folder: JournalFolder) -> None:
+    """Wait until the compressor has done what it was given."""
+    folder._compressor.submit(lambda: None).result(30)
+
+
+def test_a_published_journal_is_compressed_and_keeps_its_time(tmp_path: Path) -> None:
     folder = open_folder(tmp_path)
     write(folder, "a", "b")
-    [journal] = folder.pending()
+    [journal] = pending(folder)
     journal.save_acked(Position(2, 60))
     content = journal.path.read_bytes()
     os.utime(journal.path, (1_000_000_000, 1_000_000_000))
     folder.archive(journal)
+    assert pending(folder) == []
+    settle_compressor(folder)
     folder.close()
     [packed] = [path for path in tmp_path.iterdir() if path.name != ".lock"]
     assert packed.name == f"{journal.id}.jsonl.gz"
     assert gzip.decompress(packed.read_bytes()) == content
     assert packed.stat().st_mtime == 1_000_000_000
     again = open_folder(tmp_path)
-    assert again.pending() == []
-    assert again.last_receipt("live") == 1_000_000_000
-    assert again.last_receipt("demo") is None
+    assert pending(again) == []
+
+
+def test_the_end_of_the_process_does_not_wait_for_the_compressor(tmp_path: Path) -> None:
+    folder = open_folder(tmp_path, rotate_bytes=10**9)
+    writer = JournalWriter(folder, "live", lambda: None)
+    for _ in range(3):
+        writer.append(Frame(1, os.urandom(16_000_000).hex()))
+        writer.close()
+    content = {path.name: path.read_bytes() for path in tmp_path.glob("*.jsonl")}
+    for journal in pending(folder):
+        folder.archive(journal)
+    folder.close()
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("*.jsonl")} == content
+    assert not list(tmp_path.glob("*.gz*"))
+    assert len(pending(open_folder(tmp_path))) == 3
+
+
+def test_a_journal_that_could_not_be_compressed_is_tried_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = open_folder(tmp_path, rotate_bytes=10**9)
+    write(folder, os.urandom(50_000).hex())
+    [journal] = pending(folder)
+    content = journal.path.read_bytes()
+    with disk_full_at(1000):
+        folder.archive(journal)
+        settle_compressor(folder)
+    assert "could not be compressed" in caplog.text
+    assert [path.name for path in tmp_path.glob("*.jsonl*")] == [f"{journal.id}.jsonl"]
+    folder.expire()
+    settle_compressor(folder)
+    [packed] = tmp_path.glob("*.jsonl*")
+    assert gzip.decompress(packed.read_bytes()) == content
+
+
+def test_compressing_stops_when_it_is_told_to(tmp_path: Path) -> None:
+    path = tmp_path / f"{journal_id(1_000, 'live')}.jsonl"
+    path.write_bytes(b"x\n")
+    stopping = threading.Event()
+    stopping.set()
+    compress(Journal(path, closed=True), stopping)
+    assert [found.name for found in tmp_path.iterdir()] == [path.name]
 
 
 def test_a_kill_while_packing_leaves_one_whole_journal(tmp_path: Path) -> None:
@@ -173,25 +248,167 @@ def test_a_kill_while_packing_leaves_one_whole_journal(tmp_path: Path) -> None:
     (tmp_path / "two" / f"{journal}.jsonl").write_bytes(content)
     (tmp_path / "two" / f"{journal}.acked").write_text("{}")
     (tmp_path / "two" / f"{journal}.jsonl.gz").write_bytes(gzip.compress(content))
-    assert len(open_folder(tmp_path / "one").pending()) == 1
-    assert open_folder(tmp_path / "two").pending() == []
+    assert len(pending(open_folder(tmp_path / "one"))) == 1
+    assert pending(open_folder(tmp_path / "two")) == []
     for name in ("one", "two"):
         assert lines(tmp_path / name) == [content]
         assert not list((tmp_path / name).glob("*.tmp"))
 
 
+def packed(folder: Path, moment: int, size: int = 1) -> str:
+    """Write a compressed journal that is `moment` seconds old by its id and its time."""
+    name = journal_id(moment * 1000, "live")
+    path = folder / f"{name}.jsonl.gz"
+    path.write_bytes(b"x" * size)
+    os.utime(path, (moment, moment))
+    return name
+
+
 def test_only_packed_journals_expire_and_the_newest_stays(tmp_path: Path) -> None:
-    names = [journal_id(moment, "live") for moment in (1_000, 2_000, 3_000)]
-    for name in names:
-        path = tmp_path / f"{name}.jsonl.gz"
-        path.write_bytes(gzip.compress(encode(Frame(1, "a"))))
-        os.utime(path, (1_000, 1_000))
-    unpublished = tmp_path / f"{journal_id(1_500, 'live')}.jsonl"
+    now = int(time.time())
+    old = [packed(tmp_path, now - 90_000 + at) for at in range(2)]
+    young = packed(tmp_path, now - 80_000)
+    unpublished = tmp_path / f"{journal_id((now - 100_000) * 1000, 'live')}.jsonl"
     unpublished.write_bytes(encode(Frame(1, "a")))
-    os.utime(unpublished, (1_000, 1_000))
-    folder = open_folder(tmp_path, retention_days=1)
-    folder.expire(1_000 + 86_399)
-    assert len(list(tmp_path.glob("*.jsonl.gz"))) == 3
-    folder.expire(1_000 + 86_401)
-    assert [path.name for path in tmp_path.glob("*.jsonl.gz")] == [f"{names[-1]}.jsonl.gz"]
-    assert unpublished.exists()
+    os.utime(unpublished, (now - 100_000, now - 100_000))
+    folder = open_folder(tmp_path, retention_seconds=86_400)
+    assert folder.expire() is None
+    assert sorted(path.name for path in tmp_path.glob("*.jsonl*")) == [unpublished.name, f"{young}.jsonl.gz"]
+    assert old[0] not in journal_ids(tmp_path)
+    folder.limits = folder.limits._replace(retention_seconds=1)
+    assert folder.expire() is None
+    assert journal_ids(tmp_path) == [unpublished.stem, young]
+
+
+def test_unpublished_journals_that_take_too_much_are_told_and_kept(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    packed(tmp_path, 1, size=100)
+    packed(tmp_path, 2, size=100)
+    folder = open_folder(tmp_path, retention_bytes=1000, rotate_bytes=10**6)
+    write(folder, "x" * 760)
+    assert folder.expire() is None
+    assert "JOURNAL_RETENTION_GIGABYTES" not in caplog.text
+    write(folder, "x" * 30)
+    assert folder.expire() is None
+    assert folder.expire() is None
+    assert caplog.text.count("JOURNAL_RETENTION_GIGABYTES") == 1
+    assert not folder.events.path.exists()
+    write(folder, "x" * 200)
+    before = int(time.time() * 1000)
+    sentence = folder.expire()
+    assert sentence is not None
+    assert "never removed" in sentence
+    assert folder.expire() == sentence
+    [line] = folder.events.path.read_bytes().splitlines()
+    told = decode_event(line)
+    assert told == Event(told.at, "journal", "refused", sentence, None)
+    assert before <= told.at <= int(time.time() * 1000)
+    assert len(pending(folder)) == 3
+    assert not list(tmp_path.glob("*.gz"))
+    folder.limits = folder.limits._replace(retention_bytes=10**6)
+    assert folder.expire() is None
+    folder.limits = folder.limits._replace(retention_bytes=1000)
+    assert folder.expire() == sentence
+    assert len(folder.events.path.read_bytes().splitlines()) == 2
+
+
+def test_a_journal_is_finished_when_it_is_old_enough(tmp_path: Path) -> None:
+    folder = open_folder(tmp_path, rotate_seconds=0)
+    appended: list[bool] = []
+    writer = JournalWriter(folder, "live", lambda: appended.append(pending(folder)[-1].closed))
+    writer.append(Frame(1, "a"))
+    writer.flush()
+    assert appended == [False, True]
+    writer.flush()
+    writer.append(Frame(1, "b"))
+    writer.flush()
+    assert [journal.closed for journal in pending(folder)] == [True, True]
+    later = JournalWriter(open_folder(tmp_path / "later", rotate_seconds=3600), "live", lambda: None)
+    later.append(Frame(1, "a"))
+    later.flush()
+    later.flush()
+    assert [journal.closed for journal in pending(later._folder)] == [False]
+
+
+@pytest.mark.parametrize("fsync", [False, True])
+def test_frames_are_forced_to_the_disk_when_it_is_set(
+    tmp_path: Path, fsync: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+
+    def sync(descriptor: int) -> None:
+        synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+
+    monkeypatch.setattr(os, "fdatasync", sync)
+    monkeypatch.setattr(os, "fsync", sync)
+    folder = open_folder(tmp_path, fsync=fsync)
+    [name] = write(folder, "a")
+    assert synced == ([str(tmp_path), str(tmp_path / f"{name}.jsonl")] if fsync else [])
+
+
+def test_the_limits_are_those_of_the_settings() -> None:
+    settings = CollectorSettings(
+        journal_rotate_megabytes=2,
+        journal_rotate_minutes=3,
+        journal_retention_days=4,
+        journal_retention_gigabytes=0.5,
+        journal_fsync=True,
+    )
+    assert JournalLimits.from_settings(settings) == (2 * 2**20, 180.0, 345_600.0, 2**29, True)
+
+
+def test_a_damaged_compressed_journal_is_told_after_what_can_be_read(tmp_path: Path) -> None:
+    content = b"".join(encode(Frame(number, os.urandom(40).hex())) for number in range(3000))
+    name = packed(tmp_path, 1)
+    path = tmp_path / f"{name}.jsonl.gz"
+    path.write_bytes(gzip.compress(content)[:-40_000])
+    lines: list[bytes] = []
+    with pytest.raises(JournalError, match=rf"{name} is damaged after line (\d+)") as error:
+        lines.extend(read_lines(tmp_path, name))
+    assert f"after line {len(lines)}:" in str(error.value) or not lines
+    path.write_bytes(b"\x1f\x8b garbage")
+    with pytest.raises(JournalError, match="is damaged after line 0"):
+        list(read_lines(tmp_path, name))
+
+
+def test_lines_of_a_journal_end_at_the_first_that_has_no_end(tmp_path: Path) -> None:
+    name = journal_id(1_000, "demo")
+    (tmp_path / f"{name}.jsonl").write_bytes(b"a\nb\nc")
+    assert list(read_lines(tmp_path, name)) == [b"a\n", b"b\n"]
+
+
+def test_pending_journals_are_told_by_source_and_age(tmp_path: Path) -> None:
+    folder = open_folder(tmp_path)
+    opened: dict[str, list[str]] = {"live": [], "demo": []}
+    for source in ("live", "demo", "live", "demo"):
+        opened[source] += write(folder, "x", source=source)
+    assert {source: [one.id for one in journals] for source, journals in folder.pending().items()} == opened
+    folder.close()
+    again = open_folder(tmp_path)
+    assert {source: [one.id for one in journals] for source, journals in again.pending().items()} == opened
+    assert all(
+        one.closed and one.source == source for source, all_ in again.pending().items() for one in all_
+    )
+
+
+def test_foreign_files_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "notes.jsonl").write_bytes(b"torn")
+    (tmp_path / "last-seen.json").write_bytes(b"{}")
+    (tmp_path / f"{journal_id(1, 'live')}.acked").write_text("{}")
+    folder = open_folder(tmp_path)
+    folder.expire()
+    assert pending(folder) == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "last-seen.json", "notes.jsonl"]
+
+
+def test_a_journal_that_cannot_be_finished_is_still_closed(tmp_path: Path) -> None:
+    folder = open_folder(tmp_path)
+    writer = JournalWriter(folder, "live", lambda: None)
+    writer.append(Frame(1, "a"))
+    writer.flush()
+    [journal] = pending(folder)
+    writer.append(Frame(1, "b"))
+    with disk_full_at(journal.size()), pytest.raises(OSError, match=r"space|large"):
+        writer.close()
+    assert journal.closed

@@ -19,16 +19,17 @@ from websockets.sync.server import ServerConnection
 
 from collector.clock import Clock
 from collector.connection import Connection
-from collector.journal import JournalFolder, journal_ids, read_lines
+from collector.encoding import Event
+from collector.journal import JournalFolder, JournalLimits, journal_ids, read_lines
 from collector.last_seen import LastSeen
-from collector.message import Event
 from collector.receiver import Endpoint, Receiver
 from common.identity import journal_source
-from common.recording import decode
+from common.recording import decode, frame_text
 from feeds import LIMIT_SECONDS, Refusal, answering, scripted_server
 from stack import wait_until
 
 TOKEN = "secret0token"
+LIMITS = JournalLimits(10**6, 3600, 86_400, 10**9)
 TICKERS = ("AAPL", "BINANCE:BTCUSDT")
 TWIN = '{"c":null,"p":1.5,"s":"AAPL","t":1,"v":1}'
 TRADE = f'{{"data":[{TWIN},{TWIN}],"type":"trade"}}'
@@ -127,7 +128,7 @@ def receiving(
         longest_delay=60.0 if pauses is not None else 0.1,
     )
     clock = times.clock() if times else Clock()
-    journals = JournalFolder(folder, 10**6, 1)
+    journals = JournalFolder(folder, LIMITS)
     events = Events()
     last_seen = LastSeen(folder / "last-seen.json", clock, "boot")
     receiver = Receiver(
@@ -208,7 +209,7 @@ def test_frames_that_are_not_utf_8_are_kept(tmp_path: Path) -> None:
             connection.recv(LIMIT_SECONDS)
 
     with scripted_server(script) as port, receiving(tmp_path, port) as received:
-        assert received.until_frames(2) == [bad.decode("utf-8", "backslashreplace"), TRADE]
+        assert received.until_frames(2) == [frame_text(bad), TRADE]
 
 
 @pytest.mark.parametrize(

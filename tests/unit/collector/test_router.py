@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from collector.activity import Activity
-from collector.journal import JournalFolder, JournalWriter, journal_ids, read_lines
+from collector.journal import JournalFolder, JournalLimits, JournalWriter, journal_ids, read_lines
 from collector.market_hours import MarketHours
 from collector.router import Router
 from common.identity import Source, journal_source
@@ -27,7 +27,7 @@ END = b'{"type":"source","source":"replay","run":"r","end":true}'
 
 @pytest.fixture
 def journals(tmp_path: Path) -> Iterator[JournalFolder]:
-    folder = JournalFolder(tmp_path, 10**6, 1)
+    folder = JournalFolder(tmp_path, JournalLimits(10**6, 3600, 86_400, 10**9))
     yield folder
     folder.close()
 

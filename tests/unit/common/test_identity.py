@@ -59,3 +59,24 @@ def test_a_journal_id_tells_its_start_and_its_source(started_ms: int, source: So
     name = journal_id(started_ms, source)
     assert re.match(JOURNAL_ID_PATTERN, name)
     assert (journal_started_ms(name), journal_source(name)) == (started_ms, source)
+
+
+def test_names_are_as_the_tables_have_them() -> None:
+    assert journal_id(1_768_489_020_007, "live") == "20260115T145700007l"
+    assert journal_id(0, "demo") == "19700101T000000000d"
+    assert journal_id(LAST_MS, "replay") == "99991231T235959999r"
+    assert trade_id("20260115T145700007l", 1, 0) == "20260115T145700007l:0000000001:00000"
+    assert trade_id("20260115T145700007l", 9_999_999_999, 99_999) == "20260115T145700007l:9999999999:99999"
+    assert journal_started_ms("20260115T145700007l") == 1_768_489_020_007
+    assert MAX_TRADES_PER_MESSAGE == 100_000
+
+
+def test_only_whole_journal_ids_are_taken_for_one() -> None:
+    for name in (
+        "20260115T145700007x",
+        "20260115T14570000l",
+        "x20260115T145700007l",
+        "20260115T145700007ll",
+        "",
+    ):
+        assert not re.match(JOURNAL_ID_PATTERN, name)

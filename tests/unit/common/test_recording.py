@@ -1,13 +1,16 @@
 """Recordings and journals on disk."""
 
+import contextlib
 import gzip
+import re
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.recording import Frame, RecordingError, decode, encode, read_recording
+from common.frames import read_frame
+from common.recording import Frame, RecordingError, decode, encode, frame_text, read_recording
 
 frames = st.builds(Frame, st.integers(-(2**53), 2**53), st.text(st.characters(exclude_categories=["Cs"])))
 LINE = encode(Frame(1, '{"type":"ping"}'))
@@ -19,6 +22,65 @@ def test_a_line_gives_back_its_frame(frame: Frame) -> None:
     assert line.count(b"\n") == 1
     assert line.endswith(b"\n")
     assert decode(line) == frame
+
+
+@given(st.binary())
+def test_bytes_that_are_no_text_can_be_written_and_keep_what_is_text(data: bytes) -> None:
+    text = frame_text(data)
+    assert decode(encode(Frame(1, text))).text == text
+    if b"\\" not in data:
+        escaped = re.sub(r"\\udc(..)", lambda found: chr(0xDC00 + int(found[1], 16)), text)
+        assert escaped.encode("utf-8", "surrogateescape") == data
+
+
+def test_bytes_that_are_no_text_cost_their_trade_alone() -> None:
+    good = b'{"c":null,"p":1.5,"s":"AAPL","t":1,"v":1}'
+    bad = good.replace(b"AAPL", b"A\xff\xc3PL")
+    text = frame_text(b'{"data":[' + good + b"," + bad + b"," + good + b'],"type":"trade"}')
+    content = read_frame(text)
+    assert len(content.trades["AAPL"]) == 2
+    [refused] = content.refused
+    assert refused == (
+        "s or c held what is not Unicode text",
+        bad.decode("ascii", "surrogateescape").encode("ascii", "backslashreplace").decode(),
+        1,
+    )
+
+
+def test_a_line_has_its_receipt_and_the_frame_as_text() -> None:
+    assert (
+        encode(Frame(1_700_000_000_000, '{"p":1}'))
+        == b'{"received_ms":1700000000000,"frame":"{\\"p\\":1}"}\n'
+    )
+    assert encode(Frame(7, "\\udcff")) == b'{"received_ms":7,"frame":"\\\\udcff"}\n'
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"7",
+        b"[]",
+        b"{}",
+        b"\xff",
+        b"NaN",
+        b"[" * 100_000,
+        b'{"received_ms":1.5,"frame":"x"}',
+        b'{"received_ms":"1","frame":"x"}',
+        b'{"received_ms":false,"frame":"x"}',
+        b'{"received_ms":1,"frame":null}',
+        b'{"received_ms":1,"frame":"x',
+    ],
+)
+def test_a_line_that_holds_no_frame_is_an_error(line: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        decode(line)
+
+
+@given(st.binary())
+def test_any_line_is_a_frame_or_a_value_error(line: bytes) -> None:
+    with contextlib.suppress(ValueError):
+        assert isinstance(decode(line), Frame)
 
 
 def test_plain_and_packed_recordings_read_alike(tmp_path: Path) -> None:

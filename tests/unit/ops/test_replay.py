@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 import oracle
 from collector.clock import Clock
-from collector.journal import JournalFolder, read_lines
+from collector.journal import JournalFolder, JournalLimits, read_lines
 from collector.last_seen import LastSeen
 from collector.receiver import Endpoint, Receiver
 from common.heartbeat import write_heartbeat
@@ -168,7 +168,7 @@ def running_collector(home: Path, monkeypatch: pytest.MonkeyPatch, feed: str = "
     monkeypatch.setenv("MARKET_HOME", str(home))
     with running_feed() as port:
         monkeypatch.setenv("FEED_PORT", str(port))
-        journals = JournalFolder(home / "journal", 10**6, 1)
+        journals = JournalFolder(home / "journal", JournalLimits(10**6, 3600, 86_400, 10**9))
         endpoint = Endpoint("feed", f"ws://127.0.0.1:{port}/", SecretStr("t"), ("A",), None, None, 0.05, 0.5)
         last_seen = LastSeen(home / "journal" / "last-seen.json", Clock(), "")
         receiver = Receiver(endpoint, journals, IgnoredEvents(), last_seen)

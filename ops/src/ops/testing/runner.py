@@ -12,7 +12,7 @@ from ops.testing.static import run_static_checks
 
 SEPARATE = ("compose", "compose-faults")  # containers start when the processes of the other tests have ended
 MUTATION = "mutation"  # measures the unit tests; the names after it are modules
-BY_NAME = frozenset({"compose-faults"})  # takes long, and runs only when it is named
+BY_NAME = frozenset({"compose-faults", "soak"})  # take long, and run only when they are named
 
 
 def kinds() -> tuple[str, ...]:
