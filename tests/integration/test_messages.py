@@ -23,6 +23,7 @@ from stream_processor.messages import (
 EPOCH = datetime(1970, 1, 1)
 JOURNAL = "20240808T120000123l"
 RECEIVED_MS = 1_723_118_400_456
+YEAR_2000_MS = 946_684_800_000
 TIME_MS = 1_723_118_399_987
 HEADERS = {
     "frame": f"{JOURNAL}:42",
@@ -65,7 +66,7 @@ def collected(spark: SparkSession, *sent: Message) -> list[Row]:
 
 
 def test_every_column_of_a_trade_follows_from_its_message(spark: SparkSession) -> None:
-    value = avro(trade(), trade(c=None, p=7, v=0, t=0), trade(c=["8", None]))
+    value = avro(trade(), trade(c=None, p=7, v=0, t=YEAR_2000_MS), trade(c=["8", None]))
     rows = collected(spark, (value, HEADERS))
 
     def row(index: int, milliseconds: int, *others: Any) -> tuple[Any, ...]:
@@ -76,7 +77,7 @@ def test_every_column_of_a_trade_follows_from_its_message(spark: SparkSession) -
 
     assert [tuple(row[name] for name in TRADE_COLUMNS) for row in rows] == [
         row(0, TIME_MS, 10.5, 2.0, ["1", "12"]),
-        row(1, 0, 7.0, 0.0, None),
+        row(1, YEAR_2000_MS, 7.0, 0.0, None),
         row(2, TIME_MS, 10.5, 2.0, ["8"]),
     ]
     assert [row.reason for row in rows] == [None] * 3
@@ -137,12 +138,18 @@ def test_a_message_that_cannot_be_read_is_refused_whole(
     [
         {"t": RECEIVED_MS + 300_001},
         {"t": -1},
+        {"t": 1_700_000_000},
+        {"t": YEAR_2000_MS - 1},
         {"t": 2**62},
         {"p": float("nan")},
         {"p": float("inf")},
         {"v": float("nan")},
         {"v": float("-inf")},
+        {"p": 0.0},
+        {"p": -0.5},
+        {"v": -0.5},
         {"s": ""},
+        {"s": "S" * 65},
     ],
 )
 def test_an_impossible_trade_is_refused_alone(spark: SparkSession, changes: dict[str, Any]) -> None:

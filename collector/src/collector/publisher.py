@@ -109,6 +109,7 @@ class Publisher:
         self._readers: dict[str, FileReader] = {}
         self._events = _reader(journals.events)
         self._events_due = 0.0
+        self._events_error: str | None = None
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._moved = time.monotonic()
@@ -250,13 +251,16 @@ class Publisher:
         self._journals.events.write_again()
         try:
             busy = self._events.send_next(lambda _, line, batch: self._producer.send_event(line, batch))
-            self._events.settle(self._producer)
+            if self._events.settle(self._producer):
+                self._events_error = None
             if self._journals.events.restart_when_large(self._events.acked):
                 self._events = _reader(self._journals.events)
         except FileNotFoundError:
             return False
         except (PublishError, KafkaException, OSError) as error:
-            log.warning("Feed events could not be published and are sent again: %s", error)
+            if str(error) != self._events_error:
+                log.warning("Feed events could not be published and are sent again: %s", error)
+            self._events_error = str(error)
             self._events.rewind()
             self._events_due = time.monotonic() + RETRY_SECONDS
             return False

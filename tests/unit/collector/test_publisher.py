@@ -362,7 +362,7 @@ def test_events_are_published_once_and_after_a_restart(tmp_path: Path, kafka: Mo
 
 
 def test_events_that_kafka_does_not_take_hold_up_no_trade(
-    tmp_path: Path, kafka: MockKafka, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, kafka: MockKafka, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(publisher_module, "RETRY_SECONDS", 0.01)
     send_event = FrameProducer.send_event
@@ -384,6 +384,7 @@ def test_events_that_kafka_does_not_take_hold_up_no_trade(
         broken.clear()
         wait_until(lambda: folder.events.acked().lines == 1, "the event", LIMIT_SECONDS)
     assert len(kafka.read("market.events")) == 1
+    assert caplog.text.count("Feed events could not be published") == 1
 
 
 def test_a_kafka_that_does_not_answer_costs_nothing_but_disk(
