@@ -27,6 +27,7 @@ from ops.install.systemd import (
     uninstall,
     unit_names,
 )
+from ops.lifecycle.services import SERVICES as ALL_SERVICES
 from ops.lifecycle.services import supervised_services
 from ops.lifecycle.supervision import Supervisor, start_supervisor
 from ops.settings import OpsSettings
@@ -180,8 +181,7 @@ def test_compose_leaves_out_what_has_a_unit_of_its_own_only_when_systemd_is_the_
         path = ROOT / file.replace("${MARKET_SCHEDULER:-internal}", scheduler)
         profiles[scheduler] = yaml.safe_load(path.read_text())["services"]["scheduled"].get("profiles")
     assert {name for name, service in services.items() if "extends" in service} == {
-        "collector",
-        "gbm-analysis",
+        service.name for service in ALL_SERVICES if service.scheduled
     }
     assert profiles == {"internal": None, "systemd": ["scheduled"]}
     unit = render(COMPOSE)["market-compose.service"]

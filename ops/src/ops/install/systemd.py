@@ -14,7 +14,7 @@ from typing import Literal
 from common.settings import ROOT
 from ops.errors import MarketError
 from ops.install.dependencies import find_java
-from ops.lifecycle.services import SERVICES
+from ops.lifecycle.services import SERVICES, STOP_SECONDS
 from ops.lifecycle.supervision import Supervisor, socket_file
 from ops.settings import OpsSettings, cache_folder
 
@@ -23,6 +23,25 @@ BOOTED = Path("/run/systemd/system")
 SYSTEM_FOLDER = Path("/etc/systemd/system")
 UNWRITABLE = re.compile(r"""[\x00-\x1f\x7f"'\\$]|^\s|\s$""")
 PRIVATE_FOLDERS = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108
+
+# The time limits of the units, for the stack of either kind.
+LIMITS = {
+    # The first start in containers builds the images.
+    "STACK_START_LIMIT": "30min",
+    # Services stop one after the other where they depend on each other, and each has up to a minute.
+    "STACK_STOP_LIMIT": "5min",
+    # A start that failed three times within an hour needs somebody to look.
+    "STACK_TRIES": "3",
+    "STACK_RETRY_SPAN": "1h",
+    "STACK_RETRY_PAUSE": "30s",
+    # Many times what a forecast takes, and over well before the next full hour.
+    "FORECAST_LIMIT": "10min",
+    # A server that is being started again answers within minutes; the tries end before the next full hour.
+    "FORECAST_TRIES": "5",
+    "FORECAST_RETRY_SPAN": "30min",
+    "FORECAST_RETRY_PAUSE": "2min",
+    "COLLECTOR_STOP_LIMIT": f"{STOP_SECONDS}s",
+}
 
 Kind = Literal["local", "compose"]
 Report = Callable[[str], None]
@@ -134,6 +153,7 @@ def environment(site: Site) -> str:
 def render(site: Site) -> dict[str, str]:
     """Return the text of every unit by its name."""
     values = {
+        **LIMITS,
         "USER": site.user,
         "ROOT": escape(site.root),
         "HOME_FOLDER": escape(site.home),
