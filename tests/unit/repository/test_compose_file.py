@@ -127,3 +127,8 @@ def test_images_share_the_layers_of_their_first_stages(path: Path) -> None:
     """The engine takes a layer from its cache when everything up to it is the same text."""
     stages = path.read_text().split("\n\n")
     assert stages[:2] == DOCKERFILES[0].read_text().split("\n\n")[:2]
+
+
+def test_all_containers_together_fit_a_machine_of_eight_gigabytes() -> None:
+    limits = [SERVED_BY_COMPOSE[service.name]["mem_limit"] for service in SERVICES]
+    assert sum(int(limit.removesuffix("m")) for limit in limits) * 1024**2 <= 6.5e9
