@@ -66,6 +66,8 @@ PURE = (
     "streamlit_pages.candles",
     "streamlit_pages.scorecard",
     "streamlit_pages.simulation",
+    "superset_dashboards.charts",
+    "superset_dashboards.layout",
     "superset_dashboards.partitions",
 )
 REQUIRED_SHARE = 0.85
