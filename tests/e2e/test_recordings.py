@@ -1,11 +1,12 @@
 """Recordings in, bars out: every trade and every bar against polars."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
+import psutil
 import pytest
 from polars.testing import assert_frame_equal
 
@@ -17,15 +18,18 @@ CRYPTO = recording("crypto-20240808.jsonl.gz")
 STOCKS = recording("stocks-20131008.jsonl.gz")
 DEMO = ROOT / "tests" / "data" / "demo.jsonl.gz"
 EPOCH = datetime(1970, 1, 1)
+HOST_ZONE = "America/St_Johns"  # where no full hour begins with one of UTC
 
 pytestmark = pytest.mark.timeout(1200)
 
 
 @pytest.fixture(scope="module")
-def empty_stack(shared_stack: Stack) -> Stack:
-    """Return a stack that came up empty, with no feed but replays."""
+def empty_stack(shared_stack: Stack) -> Iterator[Stack]:
+    """Return a stack that came up empty, with no feed but replays, on a host in another time zone."""
+    shared_stack.settings["TZ"] = HOST_ZONE
     shared_stack.start_empty("none")
-    return shared_stack
+    yield shared_stack
+    del shared_stack.settings["TZ"]
 
 
 def milliseconds(moment: datetime) -> int:
@@ -148,6 +152,14 @@ def test_the_small_recording_is_stored_to_the_last_trade(empty_stack: Stack) -> 
     check(empty_stack, DEMO)
     check_symbols(empty_stack, oracle.trades(DEMO))
     check_receipts(empty_stack, oracle.trades(DEMO)["symbol"][0], started)
+
+
+def test_the_servers_stay_in_utc_on_a_host_in_another_time_zone(empty_stack: Stack) -> None:
+    services = empty_stack.status()["services"]
+    for name in ("cassandra", "presto", "stream-processor", "collector"):
+        assert psutil.Process(services[name]["pid"]).environ()["TZ"] == "UTC"
+    [now] = empty_stack.query("select cast(current_timestamp as varchar) as now")
+    assert now["now"].endswith("UTC")
 
 
 def test_the_crypto_recording_is_stored_to_the_last_trade(empty_stack: Stack) -> None:
