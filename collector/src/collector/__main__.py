@@ -7,8 +7,9 @@ import os
 import signal
 import sys
 import threading
+import time
 
-from collector.finnhub import COLUMNS, FinnhubError, FinnhubUnavailableError
+from collector.finnhub import COLUMNS, FinnhubError, FinnhubUnavailableError, Wait
 from collector.journal import JournalError
 from collector.producer import PublishError
 from collector.republish import parse_moment, republish
@@ -22,6 +23,9 @@ from common.settings import SettingsError
 
 # A second signal or a supervisor follows 10 s after the first; everything that ends in order needs less.
 END_SECONDS = 8.0
+
+# A user waits for the start; fifty lookups take ten seconds. With a last read the check stays below a minute.
+LOOKUP_SECONDS = 30.0
 
 # The collector itself says what these have to say, once.
 LIBRARIES = {"websocket": logging.CRITICAL, "librdkafka": logging.CRITICAL}
@@ -100,6 +104,18 @@ def _end_on_signals() -> threading.Event:
     return stopping
 
 
+def limited(wait: Wait) -> Wait:
+    """Return a way to wait that raises FinnhubUnavailableError beyond LOOKUP_SECONDS from now."""
+    deadline = time.monotonic() + LOOKUP_SECONDS
+
+    def wait_within(seconds: float) -> None:
+        if time.monotonic() + seconds > deadline:
+            raise FinnhubUnavailableError(f"The lookups would have taken over {LOOKUP_SECONDS:.0f} s.")
+        wait(seconds)
+
+    return wait_within
+
+
 def check(settings: CollectorSettings, stopping: threading.Event) -> None:
     """Validate the tickers; a lookup that does not answer is only told, the websocket may still work."""
     try:
@@ -111,7 +127,7 @@ def check(settings: CollectorSettings, stopping: threading.Event) -> None:
         if lock is not None:
             lock.close()
     try:
-        unknown = unknown_tickers(settings, TickerSource(settings).tickers, stopping.wait)
+        unknown = unknown_tickers(settings, TickerSource(settings).tickers, limited(stopping.wait))
     except FinnhubUnavailableError as error:
         print(f"{error} The tickers were not validated.", file=sys.stderr)
         return

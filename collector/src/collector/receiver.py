@@ -20,8 +20,9 @@ from collector.journal import JournalFolder
 from collector.last_seen import LastSeen
 from collector.market_hours import MarketHours
 from collector.router import Counters, Router
-from collector.websocket_frames import MAX_FRAME_BYTES, Message
+from collector.websocket_frames import Message
 from common.identity import Source
+from common.limits import MAX_FRAME_BYTES
 from common.redaction import printable, redact
 from common.symbols import calendar
 

@@ -12,7 +12,7 @@ from collector.journal import JournalFolder, JournalLimits
 from collector.last_seen import LastSeen, boot_id
 from collector.metrics import CollectorMetrics, registry
 from collector.publisher import Publisher
-from collector.receiver import Endpoint, Receiver
+from collector.receiver import SILENCE_SECONDS, Endpoint, Receiver
 from collector.settings import CollectorSettings
 from collector.tickers import TickerSource
 from collector.token_lock import TokenLock, lock_folder
@@ -38,7 +38,10 @@ def endpoints(settings: CollectorSettings, tickers: tuple[str, ...]) -> list[End
         market="demo" if settings.feed == "demo" else None,
         first_delay=0.2,
         longest_delay=5.0,
-        silence_seconds=settings.finnhub_silence_seconds,
+        # Without a demo the feed sends a ping a minute and nothing else.
+        silence_seconds=settings.finnhub_silence_seconds
+        if settings.feed == "demo"
+        else max(settings.finnhub_silence_seconds, SILENCE_SECONDS),
     )
     if settings.feed != "live" or settings.finnhub_api_token is None:
         return [feed]

@@ -2,7 +2,7 @@
 
 from typing import Literal, NamedTuple
 
-MAX_FRAME_BYTES = 8 * 1024**2
+from common.limits import MAX_FRAME_BYTES
 
 Kind = Literal["data", "ping", "pong", "close", "oversized"]
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from collector.__main__ import check
+from collector.__main__ import check, limited
+from collector.finnhub import FinnhubUnavailableError
 from collector.journal import JournalError
 from collector.republish import parse_moment
 from collector.settings import CollectorSettings
@@ -120,6 +121,15 @@ def test_a_look_up_without_an_answer_is_a_warning_and_keeps_nothing_from_startin
     [warning] = capsys.readouterr().err.strip().splitlines()
     assert "Connection refused" in warning
     assert warning.endswith("The tickers were not validated.")
+
+
+def test_lookups_that_would_last_too_long_are_given_up() -> None:
+    waits: list[float] = []
+    wait = limited(waits.append)
+    wait(20.0)
+    with pytest.raises(FinnhubUnavailableError, match="over 30 s"):
+        wait(30.1)
+    assert waits == [20.0]
 
 
 def test_good_settings_pass_the_check_in_silence() -> None:

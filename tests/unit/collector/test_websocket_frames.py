@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
-from collector.websocket_frames import MAX_FRAME_BYTES, FrameDecoder, Message, ProtocolError
+from collector.websocket_frames import FrameDecoder, Message, ProtocolError
+from common.limits import MAX_FRAME_BYTES
 
 LIMIT = 300
 

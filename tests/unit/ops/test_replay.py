@@ -149,6 +149,15 @@ def test_patience_ends_only_when_nothing_moves() -> None:
             patience.note(19, "19 of 20")
 
 
+@pytest.mark.parametrize(("letter", "count"), [("x", 8 * 1024**2 + 1), ("\u00e4", 4 * 1024**2 + 1)])
+def test_a_frame_that_the_collector_does_not_take_is_refused_before_the_start(
+    letter: str, count: int
+) -> None:
+    with pytest.raises(MarketError, match=rf"Line 2 held a frame of {len((letter * count).encode())} bytes"):
+        survey_frames([Frame(1, "{}"), Frame(2, letter * count)])
+    assert survey_frames([Frame(1, letter * (count - 1))]).frames == 1
+
+
 # --- through the feed and the receiver ---
 
 

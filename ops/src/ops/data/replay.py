@@ -13,6 +13,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from common.frames import read_frame
 from common.heartbeat import MAX_AGE_SECONDS, read_heartbeat
+from common.limits import MAX_FRAME_BYTES
 from common.recording import Frame, RecordingError, read_recording
 from ops.data.replay_progress import NO_PROGRESS_SECONDS, Patience, Report, Watch
 from ops.errors import MarketError
@@ -21,6 +22,7 @@ from ops.settings import OpsSettings
 CHUNK_CHARACTERS = 128 * 1024
 FUTURE_TOLERANCE_MS = 5 * 60 * 1000
 HOUR_MS = 3_600_000
+MAX_UTF8_BYTES = 4
 LAST_TIMESTAMP_MS = 253_402_300_799_999  # the year 9999, the last that is stored
 
 Partition = tuple[str, int]
@@ -95,6 +97,18 @@ def check_collector(settings: OpsSettings, into_live: bool) -> None:
         )
 
 
+def check_size(line: int, frame: Frame) -> None:
+    """Expect a frame that the collector takes."""
+    if len(frame.text) <= MAX_FRAME_BYTES // MAX_UTF8_BYTES:
+        return
+    size = len(frame.text.encode("utf-8", "surrogatepass"))
+    if size > MAX_FRAME_BYTES:
+        raise MarketError(
+            f"Line {line} held a frame of {size} bytes, and the collector takes at most {MAX_FRAME_BYTES}: "
+            "remove that line."
+        )
+
+
 def survey_frames(frames: Iterable[Frame]) -> Survey:
     """Look at all frames."""
     count = trades = 0
@@ -105,6 +119,7 @@ def survey_frames(frames: Iterable[Frame]) -> Survey:
         if count == 1:
             first_receipt = frame.received_ms
         last_receipt = frame.received_ms
+        check_size(count, frame)
         content = read_frame(frame.text)
         trades += content.trade_count
         for symbol, group in content.trades.items():
