@@ -74,3 +74,4 @@ def collector(home: Path, feed_port: int, **settings: str) -> Iterator[Collector
     finally:
         running.process.kill()
         running.process.wait()
+        print(running.said())

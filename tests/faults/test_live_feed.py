@@ -66,11 +66,12 @@ def test_what_a_bad_feed_sends_is_in_the_tables_once_and_its_faults_are_told(
     stack: Stack, tmp_path: Path
 ) -> None:
     prices = Prices()
+    first = prices.frame(*SYMBOLS), prices.frame(SYMBOLS[0])
     repeated = prices.frame(*SYMBOLS)
     large = json.dumps({"type": "trade", "data": ["x" * 9 * 1024**2]})
     too_many = json.dumps({"type": "error", "msg": f"Subscribing to too many symbols {TOKEN}"})
     scripts = (
-        send(prices.frame(*SYMBOLS), prices.frame(SYMBOLS[0])),  # drops
+        send(*first),  # drops
         Refusal(HTTPStatus.TOO_MANY_REQUESTS, {"Retry-After": "1"}),
         send(repeated, repeated, large, too_many, too_many, b"\xff\xfe", prices.frame(*SYMBOLS), stay=True),
         Refusal(HTTPStatus.BAD_GATEWAY),
