@@ -4,11 +4,11 @@ import io
 import json
 import time
 from collections import Counter
-from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import fastavro
 import pytest
@@ -17,7 +17,7 @@ from websockets.sync.server import ServerConnection
 from collector.journal import journal_ids
 from collector_process import TOKEN, collector
 from common.schemas import trades_schema
-from feeds import Refusal, scripted_server
+from feeds import Refusal, Script, scripted_server
 from stack import Stack, wait_until
 from topics import all_journaled, read_topic
 
@@ -25,6 +25,7 @@ pytestmark = pytest.mark.timeout(600)
 
 SYMBOLS = ("FAULTY:A", "FAULTY:B")
 LIMIT_SECONDS = 60
+PING_SECONDS = 0.5  # a quarter of the silence that the collector is told to bear
 
 
 class Prices:
@@ -39,17 +40,19 @@ class Prices:
         return json.dumps({"data": trades, "type": "trade"})
 
 
-def send(*frames: str | bytes, stay: bool = False) -> Callable[[ServerConnection], None]:
-    """Return a script that waits for the subscriptions, sends the frames, and closes or stays."""
+def send(*frames: str | bytes, then: Literal["close", "stall", "ping"]) -> Script:
+    """Return a script that waits for the subscriptions, sends the frames, and does what `then` says."""
 
     def script(connection: ServerConnection) -> None:
         for _ in SYMBOLS:
             connection.recv(LIMIT_SECONDS)
         for frame in frames:
             connection.send(frame)
-        if stay:
-            for _ in connection:
-                continue
+        while then != "close":
+            with suppress(TimeoutError):
+                connection.recv(PING_SECONDS)
+            if then == "ping":
+                connection.send('{"type":"ping"}')
 
     return script
 
@@ -71,11 +74,13 @@ def test_what_a_bad_feed_sends_is_in_the_tables_once_and_its_faults_are_told(
     large = json.dumps({"type": "trade", "data": ["x" * 9 * 1024**2]})
     too_many = json.dumps({"type": "error", "msg": f"Subscribing to too many symbols {TOKEN}"})
     scripts = (
-        send(*first),  # drops
+        send(*first, then="close"),
         Refusal(HTTPStatus.TOO_MANY_REQUESTS, {"Retry-After": "1"}),
-        send(repeated, repeated, large, too_many, too_many, b"\xff\xfe", prices.frame(*SYMBOLS), stay=True),
+        send(
+            repeated, repeated, large, too_many, too_many, b"\xff\xfe", prices.frame(*SYMBOLS), then="stall"
+        ),
         Refusal(HTTPStatus.BAD_GATEWAY),
-        send(prices.frame(*SYMBOLS), stay=True),  # stalls, as the one before
+        send(prices.frame(*SYMBOLS), then="ping"),
     )
     expected = 2 + 1 + 2 * 2 + 2 + 2
     with (
