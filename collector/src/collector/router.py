@@ -196,7 +196,7 @@ def _parse(frame: bytes) -> dict[str, Any]:
 def _count_symbols(trades: list[Any]) -> Counter[str]:
     try:
         return Counter(map(itemgetter("s"), trades))
-    except (TypeError, KeyError, IndexError):
+    except (TypeError, KeyError):
         symbols = (trade.get("s") for trade in trades if isinstance(trade, dict))
         return Counter(symbol for symbol in symbols if isinstance(symbol, str))
 

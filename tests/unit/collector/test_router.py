@@ -66,6 +66,17 @@ def test_trades_are_counted_in_all_and_by_symbol(journals: JournalFolder, tmp_pa
     router.close()
 
 
+@pytest.mark.parametrize(
+    "other", [b"{}", b"3", b"null", b'"s"', b'{"s":[]}', b'{"s":{}}', b'{"s":null}', b"[]"]
+)
+def test_what_is_no_trade_keeps_no_other_from_being_counted(journals: JournalFolder, other: bytes) -> None:
+    router, activity = routing(journals, "live")
+    router.handle_message(b'{"type":"trade","data":[{"s":"A"},' + other + b',{"s":"A"}]}', 5, 10.0)
+    assert router.counters.trades == 3
+    assert activity.symbols["A"].trades == 2
+    router.close()
+
+
 def test_a_frame_without_trades_is_no_sign_of_trading(journals: JournalFolder) -> None:
     router, _ = routing(journals, "live")
     router.handle_message(b'{"type":"trade","data":[]}', 5, 10.0)
@@ -149,12 +160,15 @@ def test_the_end_of_a_connection_ends_its_replays_and_forgets_its_replies(
         router.handle_message(frame, 5, 10.0)
     router.disconnected()
     assert router.take_replies() == []
-    router.handle_message(TRADES, 6, 11.0)
+    for frame in (TRADES, REPLAY, TRADES):
+        router.handle_message(frame, 6, 11.0)
     router.close()
     assert [(source, received) for source, received, _ in sorted(frames(tmp_path))] == [
         ("demo", 6),
         ("replay", 5),
+        ("replay", 6),
     ]
+    assert len({journal for journal in journal_ids(tmp_path) if journal_source(journal) == "replay"}) == 2
 
 
 class FullDisk:
