@@ -90,6 +90,7 @@ def test_what_a_bad_feed_sends_is_in_the_tables_once_and_its_faults_are_told(
             port,
             FINNHUB_STOCKS_TICKERS=",".join(SYMBOLS),
             FINNHUB_SILENCE_SECONDS="2",
+            KAFKA_TOPIC_NAME=stack.topic,
             KAFKA_PORT=stack.settings["KAFKA_PORT"],
             KAFKA_COLLECTOR_PASSWORD=stack.secrets()["KAFKA_COLLECTOR_PASSWORD"],
         ) as running,
@@ -99,7 +100,7 @@ def test_what_a_bad_feed_sends_is_in_the_tables_once_and_its_faults_are_told(
         journals = set(journal_ids(folder))
 
         def missing() -> Counter[tuple[str, str]]:
-            on_topic = of_journals(journals, read_topic(stack, "market"))
+            on_topic = of_journals(journals, read_topic(stack, stack.topic))
             names = Counter(
                 (dict(message.headers())["frame"].decode(), message.key().decode()) for message in on_topic
             )
@@ -110,7 +111,7 @@ def test_what_a_bad_feed_sends_is_in_the_tables_once_and_its_faults_are_told(
     assert "Traceback" not in running.said()
 
     sent: dict[str, list[float]] = {symbol: [] for symbol in SYMBOLS}
-    for message in of_journals(journals, read_topic(stack, "market")):
+    for message in of_journals(journals, read_topic(stack, stack.topic)):
         value = fastavro.schemaless_reader(io.BytesIO(message.value()), trades_schema().parsed, None)
         sent[message.key().decode()] += [trade["p"] for trade in value["data"]]
     assert all(published == sorted(published) for published in sent.values()), sent
