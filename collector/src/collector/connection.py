@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from websocket._handshake import SUPPORTED_REDIRECT_STATUSES
 
 from collector.backoff import REFUSED_SECONDS, TOO_MANY_SECONDS
-from collector.websocket_frames import FrameDecoder, Message, ProtocolError
+from collector.websocket_frames import FrameDecoder, Message
 from common.redaction import printable
 
 CONNECT_SECONDS = 15.0  # DNS, TLS and a handshake over a slow line
@@ -109,10 +109,9 @@ class Connection:
             raise ConnectionLostError(_readable(error)) from None
         if not data:
             raise ConnectionLostError("the connection was lost")
-        try:
-            messages = self._decoder.feed(data)
-        except ProtocolError as error:
-            raise ConnectionLostError(f"the server broke the websocket protocol ({error})") from None
+        messages = self._decoder.feed(data)
+        if self._decoder.error is not None:
+            self._ended = f"the server broke the websocket protocol ({self._decoder.error})"
         return self._without_control(messages)
 
     def abort(self) -> None:

@@ -36,10 +36,12 @@ class Header(NamedTuple):
 class FrameDecoder:
     """Cuts a server's bytes into messages; one over the limit is dropped while it arrives.
 
-    An oversized message is returned once, as soon as its size is known, and its bytes are never kept.
+    An oversized message is returned once, as soon as its size is known, and its bytes are never kept. After
+    what breaks the protocol `error` says so, and nothing more is returned.
     """
 
     def __init__(self, limit: int = MAX_FRAME_BYTES) -> None:
+        self.error: str | None = None
         self._limit = limit
         self._buffer = bytearray()
         self._skip = 0
@@ -48,10 +50,22 @@ class FrameDecoder:
         self._is_open = False
 
     def feed(self, data: bytes) -> list[Message]:
-        """Return the messages that `data` completes, in order; raise ProtocolError."""
-        buffer = self._buffer
-        buffer += data
+        """Return the messages that `data` completes, in order, up to what breaks the protocol."""
         messages: list[Message] = []
+        if self.error is not None:
+            return messages
+        self._buffer += data
+        try:
+            position = self._cut(messages)
+        except ProtocolError as error:
+            self.error = str(error)
+            position = len(self._buffer)
+        del self._buffer[:position]
+        return messages
+
+    def _cut(self, messages: list[Message]) -> int:
+        """Add the messages of the buffer; return how much of it they took. Raise ProtocolError."""
+        buffer = self._buffer
         position = 0
         while True:
             if self._skip:
@@ -60,13 +74,13 @@ class FrameDecoder:
                 self._skip -= skipped
             header = None if self._skip else read_header(buffer, position)
             if header is None:
-                break
+                return position
             self._check(header)
             start = position + header.header_bytes
             if header.opcode in CONTROL_KINDS:
                 end = start + header.payload_bytes
                 if end > len(buffer):
-                    break
+                    return position
                 payload = bytes(buffer[start:end])
                 messages.append(Message(CONTROL_KINDS[header.opcode], payload, len(payload)))
                 position = end
@@ -77,11 +91,9 @@ class FrameDecoder:
                 continue
             end = start + header.payload_bytes
             if end > len(buffer):
-                break
+                return position
             self._add(header, bytes(buffer[start:end]), messages)
             position = end
-        del buffer[:position]
-        return messages
 
     def _check(self, header: Header) -> None:
         opcode = header.opcode

@@ -66,6 +66,22 @@ def test_what_came_before_a_close_is_returned_before_the_end_is_told() -> None:
     assert received == [Message("data", b"one", 3), Message("data", b"two", 3)]
 
 
+def test_what_came_before_bytes_that_break_the_protocol_is_returned() -> None:
+    def script(connection: ServerConnection) -> None:
+        connection.socket.sendall(b"\x81\x03one\x83\x00")
+        connection.recv(LIMIT_SECONDS)
+
+    with scripted_server(script) as port:
+        connection = Connection(tick_seconds=0.01)
+        connection.open(f"ws://127.0.0.1:{port}/", TOKEN, direct=True)
+        received: list[Message] = []
+        with pytest.raises(ConnectionLostError, match="the opcode 3 is unknown"):
+            while True:
+                received += connection.receive()
+        connection.close()
+    assert received == [Message("data", b"one", 3)]
+
+
 def test_an_aborted_connection_is_lost_and_a_closed_one_cannot_be_used() -> None:
     def script(connection: ServerConnection) -> None:
         connection.recv(LIMIT_SECONDS)
