@@ -134,7 +134,7 @@ class Connection:
         rest = []
         for message in messages:
             if message.kind == "ping":
-                self._send(partial(self._socket.pong, message.payload))
+                self._answer_ping(message.payload)
             elif message.kind == "close":
                 self._ended = closing_words(message.payload)
                 break
@@ -144,6 +144,13 @@ class Connection:
                     self._ended = f"a frame of {message.size} bytes was not waited for"
                     break
         return rest
+
+    def _answer_ping(self, payload: bytes) -> None:
+        """Send a pong; when that fails, the messages beside the ping are returned first."""
+        try:
+            self._send(partial(self._socket.pong, payload))
+        except ConnectionLostError as lost:
+            self._ended = str(lost)
 
     def _send(self, send: Callable[[], object]) -> None:
         try:

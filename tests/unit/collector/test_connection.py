@@ -82,6 +82,26 @@ def test_what_came_before_bytes_that_break_the_protocol_is_returned() -> None:
     assert received == [Message("data", b"one", 3)]
 
 
+def test_what_came_beside_a_ping_that_cannot_be_answered_is_returned(monkeypatch: pytest.MonkeyPatch) -> None:
+    def script(connection: ServerConnection) -> None:
+        connection.socket.sendall(b"\x81\x03one\x89\x00\x81\x03two")
+        connection.recv(LIMIT_SECONDS)
+
+    def pong(_: bytes) -> None:
+        raise BrokenPipeError
+
+    with scripted_server(script) as port:
+        connection = Connection(tick_seconds=0.01)
+        connection.open(f"ws://127.0.0.1:{port}/", TOKEN, direct=True)
+        monkeypatch.setattr(connection._socket, "pong", pong)
+        received: list[Message] = []
+        with pytest.raises(ConnectionLostError, match="the connection was lost"):
+            while True:
+                received += connection.receive()
+        connection.close()
+    assert received == [Message("data", b"one", 3), Message("data", b"two", 3)]
+
+
 def test_an_aborted_connection_is_lost_and_a_closed_one_cannot_be_used() -> None:
     def script(connection: ServerConnection) -> None:
         connection.recv(LIMIT_SECONDS)
