@@ -7,10 +7,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from common.gbm import Floats
-from common.gbm.calibration import Calibration, CalibrationError, Segment, calibrate
-from common.gbm.model import Model
+from common.gbm.calibration import (
+    Calibration,
+    CalibrationError,
+    Segment,
+    calibrate,
+    close_interval,
+    closes,
+)
+from common.gbm.mixture import PLAIN, Mixture
+from common.gbm.model import STEADY, Clock, Model
+from common.gbm.profile import Profile
 from common.gbm.simulation import times_ahead
-from gbm_analysis.sessions import open_after, seconds_per_year
+from gbm_analysis.sessions import open_after, seconds_per_year, session_of
 from gbm_analysis.settings import GbmSettings
 
 Status = Literal["ok", "insufficient", "stale", "closed", "failed"]
@@ -53,8 +62,14 @@ def plan_forecast(
     at: datetime,
     close: datetime,
     sample: Sequence[Segment],
+    mixture: Mixture = PLAIN,
+    profile: Profile | None = None,
 ) -> Plan | Refusal:
-    """Calibrate from the bars of a sample (times in seconds since the epoch), and plan up to the `close`."""
+    """Calibrate from the bars of a sample (times in seconds since the epoch), and plan up to the `close`.
+
+    A segment of the sample is of one session. With a `profile`, its prices are calibrated at the times of a
+    day without a pattern, and the model's clock follows the pattern.
+    """
     traded = [segment for segment in sample if len(segment.times)]
     length = timedelta(seconds=sum(float(times[-1] - times[0]) + BAR_SECONDS for times, _ in traded))
     if length < MIN_SAMPLE:
@@ -68,15 +83,18 @@ def plan_forecast(
         return Refusal("stale", f"The last price was of {_text(end)}, over 15 minutes before the forecast.")
     rate = seconds_per_year(calendar)
     try:
-        calibration = calibrate(traded, rate)
+        interval = close_interval(length.total_seconds())
+        calibration = calibrate([_closes(calendar, segment, interval, profile) for segment in traded], rate)
     except CalibrationError as error:
         return Refusal("insufficient", f"The bars do not tell the volatility: {error}.")
     spot = float(traded[-1].prices[-1])
     horizon = min(settings.gbm_horizon_seconds, (close - at).total_seconds())
+    seconds = times_ahead(horizon, settings.gbm_step_seconds)
+    clock = _clock(calendar, at, seconds, profile)
     return Plan(
         calibration=calibration,
-        model=Model(spot, calibration.drift, calibration.volatility, rate),
-        seconds=times_ahead(horizon, settings.gbm_step_seconds),
+        model=Model(spot, calibration.drift, calibration.volatility, rate, mixture, clock),
+        seconds=seconds,
         seed=seed_of(symbol, at),
         sample_start=start,
         sample_end=end,
@@ -86,6 +104,20 @@ def plan_forecast(
 def seed_of(symbol: str, at: datetime) -> int:
     """Return the seed of a symbol's forecast: 48 bits, so that no reader of JSON rounds it."""
     return int.from_bytes(hashlib.sha256(f"{symbol} {at.isoformat()}".encode()).digest()[:6])
+
+
+def _closes(calendar: str, segment: Segment, interval: float, profile: Profile | None) -> Segment:
+    session = session_of(calendar, _moment(segment.times[0]))
+    if profile is None or session is None:
+        return closes(segment, interval)
+    return profile.warp(closes(segment, interval), session.start.timestamp())
+
+
+def _clock(calendar: str, at: datetime, seconds: Floats, profile: Profile | None) -> Clock:
+    session = session_of(calendar, at)
+    if profile is None or session is None:
+        return STEADY
+    return profile.clock(at.timestamp(), session.start.timestamp(), seconds)
 
 
 def _moment(seconds: float) -> datetime:

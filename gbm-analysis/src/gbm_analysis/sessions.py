@@ -1,6 +1,7 @@
 """When a symbol trades: always (calendar `24/7`), or in the stock exchange's sessions."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 
 AROUND_THE_CLOCK = "24/7"
@@ -41,6 +42,20 @@ def sample_spans(calendar: str, at: datetime, length: timedelta) -> list[Span]:
     return spans[::-1]
 
 
+def sessions_before(calendar: str, at: datetime) -> list[Span]:
+    """Return the sessions of the last ten days that have ended by `at`, ascending; none around the clock."""
+    if calendar == AROUND_THE_CLOCK:
+        return []
+    return [session for session in _sessions(calendar, at) if session.end <= at]
+
+
+def session_of(calendar: str, at: datetime) -> Span | None:
+    """Return the session that goes on at `at`; None where there are none or the market is closed."""
+    if calendar == AROUND_THE_CLOCK:
+        return None
+    return next((session for session in _sessions(calendar, at) if session.start <= at < session.end), None)
+
+
 def close_after(calendar: str, at: datetime) -> datetime | None:
     """Return when the trading that goes on at `at` ends, None when there is none."""
     return next((end for start, end in _sessions(calendar, at) if start <= at < end), None)
@@ -54,10 +69,15 @@ def open_after(calendar: str, at: datetime) -> datetime:
 def _sessions(calendar: str, at: datetime) -> list[Span]:
     if calendar == AROUND_THE_CLOCK:
         return [Span(at - _LOOK_AROUND, at + _LOOK_AROUND)]
+    return _schedule(calendar, at.date())
+
+
+@lru_cache(maxsize=64)
+def _schedule(calendar: str, day: date) -> list[Span]:
     # Costs a second to import, and crypto alone never needs it.
     import exchange_calendars
 
-    start, end = (at - _LOOK_AROUND).date().isoformat(), (at + _LOOK_AROUND).date().isoformat()
+    start, end = (day - _LOOK_AROUND).isoformat(), (day + _LOOK_AROUND).isoformat()
     schedule = exchange_calendars.get_calendar(calendar, start=start, end=end).schedule
     return [
         Span(opening.to_pydatetime().astimezone(UTC), close.to_pydatetime().astimezone(UTC))

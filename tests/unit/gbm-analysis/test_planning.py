@@ -64,7 +64,7 @@ def test_a_price_that_never_moved_is_insufficient() -> None:
     flat = bars(AT, 20)
     found = plan(Segment(flat.times, np.full(len(flat.times), 7.0)))
     assert found == Refusal(
-        "insufficient", "The bars do not tell the volatility: the price did not change in 240 bars."
+        "insufficient", "The bars do not tell the volatility: the price did not change in 180 bars."
     )
 
 

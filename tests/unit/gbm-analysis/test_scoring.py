@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from common.gbm.calibration import Segment
+from common.gbm.mixture import Mixture
 from common.gbm.model import Model
 from gbm_analysis.job import UnknownSymbolError, choose_symbols
 from gbm_analysis.scheduler import next_run
-from gbm_analysis.scoring import Quantiles, actual_prices, score
+from gbm_analysis.scoring import Quantiles, actual_prices, closed_form_quantiles, score
 from gbm_analysis.store import Symbol
 
 NOW = datetime(2026, 11, 24, 15, 10, tzinfo=UTC)
@@ -37,6 +38,36 @@ def test_score_of_a_forecast() -> None:
     assert found.crps == model.crps(101.0, 3600)
     assert found.pit == model.pit(101.0, 3600)
     assert 0.5 < found.pit < 1
+
+
+def test_a_score_compares_the_mixture_with_the_plain_model() -> None:
+    plain = Model(100.0, 2.0, 0.6, 31_557_600.0)
+    model = Model(100.0, 2.0, 0.6, 31_557_600.0, Mixture(3.0, 0.5, 40))
+    found = score(model, 3600, closed_form_quantiles(model, 3600), 101.0)
+    assert found.crps == model.crps(101.0, 3600) != plain.crps(101.0, 3600) == found.plain_crps
+    assert found.pit == model.pit(101.0, 3600) != plain.pit(101.0, 3600) == found.plain_pit
+    assert found.log_score == model.log_score(101.0, 3600)
+    assert found.plain_log_score == plain.log_score(101.0, 3600)
+    assert found.standardised == plain.standardised(101.0, 3600)
+
+
+@pytest.mark.parametrize(
+    "place, inside_50, inside_90",
+    [(0.0, True, True), (0.67, True, True), (0.68, False, True), (1.64, False, True), (1.65, False, False)],
+)
+def test_the_plain_bands_are_central(place: float, inside_50: bool, inside_90: bool) -> None:
+    model = Model(100.0, 0.0, 0.6, 31_557_600.0, Mixture(3.0, 0.5, 40))
+    for side in (-1, 1):
+        mean, deviation = model.plain.log_moments(3600)
+        actual = float(np.exp(mean + side * place * deviation))
+        found = score(model, 3600, Quantiles(0.0, 0.0, 100.0, 1e9, 1e9), actual)
+        assert (found.plain_inside_50, found.plain_inside_90) == (inside_50, inside_90)
+
+
+def test_quantiles_of_the_closed_form() -> None:
+    model = Model(100.0, 2.0, 0.6, 31_557_600.0, Mixture(3.0, 0.5, 40))
+    found = closed_form_quantiles(model, 3600)
+    assert [model.pit(price, 3600) for price in found] == pytest.approx([0.05, 0.25, 0.5, 0.75, 0.95])
 
 
 @pytest.mark.parametrize("actual, inside", [(98.0, True), (97.99, False), (102.0, True), (102.01, False)])

@@ -4,7 +4,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from gbm_analysis.sessions import Span, close_after, open_after, sample_spans, seconds_per_year
+from gbm_analysis.sessions import (
+    Span,
+    close_after,
+    open_after,
+    sample_spans,
+    seconds_per_year,
+    session_of,
+    sessions_before,
+)
 
 STOCKS = "XNYS"
 
@@ -58,3 +66,21 @@ def test_around_the_clock_there_is_one_span_and_no_close_in_sight() -> None:
 def test_years() -> None:
     assert seconds_per_year("24/7") == 365.25 * 86_400
     assert seconds_per_year(STOCKS) == 252 * 6.5 * 3600
+
+
+def test_sessions_before_are_those_of_ten_days_that_have_ended() -> None:
+    found = sessions_before(STOCKS, utc("2026-11-27 18:00"))
+    assert [f"{span.start:%m-%d %H:%M}" for span in found[-2:]] == ["11-25 14:30", "11-27 14:30"]
+    assert found[-1].end == utc("2026-11-27 18:00")
+    assert found[0].start == utc("2026-11-17 14:30")
+    assert sessions_before(STOCKS, utc("2026-11-27 17:59:59"))[-1].start == utc("2026-11-25 14:30")
+    assert sessions_before("24/7", utc("2026-11-27 18:00")) == []
+
+
+def test_the_session_that_goes_on() -> None:
+    session = Span(utc("2026-11-24 14:30"), utc("2026-11-24 21:00"))
+    assert session_of(STOCKS, utc("2026-11-24 14:30")) == session
+    assert session_of(STOCKS, utc("2026-11-24 20:59")) == session
+    assert session_of(STOCKS, utc("2026-11-24 21:00")) is None
+    assert session_of(STOCKS, utc("2026-11-24 14:29")) is None
+    assert session_of("24/7", utc("2026-11-24 15:00")) is None

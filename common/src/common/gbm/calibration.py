@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 from common.gbm import Floats
 
 PRIOR_SHARPE = 1.0
+# The noise of successive trades is not independent, as the likelihood takes it to be; over a minute it has
+# faded. A short sample is looked at more closely, since few prices tell less than noisy ones.
 CLOSE_SECONDS = 60.0
+MIN_CLOSES = 180
 # A price is a spike when it lies this far from both of its sides: half a percent, or many times the usual.
 SPIKE = 0.005
 SPIKE_DEVIATIONS = 15.0
@@ -42,16 +45,17 @@ class Calibration:
     observations: int
 
 
-def minute_closes(segment: Segment) -> Segment:
-    """Return the last price of each minute, spikes aside.
-
-    The noise of successive trades is not independent, as the likelihood takes it to be; over a minute it has
-    faded.
-    """
+def closes(segment: Segment, interval: float = CLOSE_SECONDS) -> Segment:
+    """Return the last price of each interval (seconds), spikes aside."""
     times, prices = without_spikes(segment)
-    minutes = np.floor(times / CLOSE_SECONDS)
-    last = np.append(minutes[1:] != minutes[:-1], True)[: len(minutes)]
+    numbers = np.floor(times / interval)
+    last = np.append(numbers[1:] != numbers[:-1], True)[: len(numbers)]
     return Segment(times[last], prices[last])
+
+
+def close_interval(length: float) -> float:
+    """Return the interval between closes, in seconds, for a sample that is `length` seconds long."""
+    return min(CLOSE_SECONDS, length / MIN_CLOSES)
 
 
 def without_spikes(segment: Segment) -> Segment:
@@ -108,6 +112,8 @@ def calibrate(segments: Sequence[Segment], seconds_per_year: float) -> Calibrati
         information = _information(_profile(returns, spacings, first, ratio * np.exp([-0.1, 0.0, 0.1])), 0.1)
     fit = _profile(returns, spacings, first, np.array([ratio]))
     variance, slope, precision = float(fit.variance[0]), float(fit.slope[0]), float(fit.precision[0])
+    if not variance > 0:
+        raise CalibrationError(f"{len(returns) + 1} prices lay on a line")
     volatility = math.sqrt(variance * seconds_per_year)
     volatility_stderr = volatility / 2 / math.sqrt(information)
     slope_stderr = math.sqrt(variance / precision) * seconds_per_year
@@ -183,7 +189,8 @@ def _profile(returns: Floats, spacings: Floats, first: NDArray[np.bool_], ratios
     residual = ((changes - slope * spans) ** 2 / pivots).sum(axis=0)
     variance = residual / (count - 1)
     log_determinant = np.log(pivots).sum(axis=0)
-    cost = (count - 1) * np.log(variance) + log_determinant
+    # Prices on a line leave no residual at all.
+    cost = (count - 1) * np.log(np.maximum(variance, np.finfo(np.float64).tiny)) + log_determinant
     return _Profile(cost, log_determinant, residual, variance, slope, precision)
 
 

@@ -20,9 +20,9 @@ from common.gbm import Floats
 
 NODES = 32
 # The prior: the logarithm of the scale is normal around 0 with this deviation (a volatility is wrong by a
-# quarter), which outweighs eight outcomes; 1 / degrees of freedom is exponential around 0.
+# quarter), which outweighs eight outcomes; 1 / degrees of freedom is exponential, with mean 1 / 5.
 SCALE_DEVIATION = 0.25
-TAIL_RATE = 2.0
+TAIL_RATE = 5.0
 
 _GRID_STEP = 0.02
 _TAILS = np.arange(26) * _GRID_STEP  # 1 / degrees of freedom: none, up to 1 / 2

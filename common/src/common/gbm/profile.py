@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from common.gbm import Floats
-from common.gbm.calibration import Segment, minute_closes
+from common.gbm.calibration import Segment, closes
 from common.gbm.model import Clock
 
 MIN_SESSIONS = 3
@@ -77,7 +77,7 @@ def learn_profile(sessions: Sequence[SessionBars]) -> Profile | None:
 
 def _shares(session: SessionBars) -> Floats | None:
     """Return each slot's variance over the session's average; None where prices did not move."""
-    times, prices = minute_closes(session.bars)
+    times, prices = closes(session.bars)
     slots = round((session.closing - session.opening) / SLOT_SECONDS)
     if len(prices) < 2 or slots < 1:
         return None

@@ -95,6 +95,7 @@ def times_ahead(horizon: float, step: float) -> Floats:
     """Return the times of a forecast: each `step` seconds, and the horizon itself."""
     steps = math.ceil(round(horizon / step, 9))
     times: Floats = np.minimum(np.arange(1, steps + 1) * step, horizon)
+    times[-1] = horizon
     return times
 
 

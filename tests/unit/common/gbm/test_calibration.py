@@ -12,7 +12,8 @@ from common.gbm.calibration import (
     CalibrationError,
     Segment,
     calibrate,
-    minute_closes,
+    close_interval,
+    closes,
     shrink_drift,
     without_spikes,
 )
@@ -223,13 +224,19 @@ def test_a_single_price_has_no_spike(count: int) -> None:
 
 def test_the_last_price_of_each_minute_is_its_close() -> None:
     times = np.array([0.0, 5.0, 55.0, 60.0, 180.0, 235.0, 240.0])
-    closes = minute_closes(Segment(times, np.array([1.0, 1.001, 1.002, 1.003, 1.002, 1.001, 1.0])))
-    assert closes.times.tolist() == [55.0, 60.0, 235.0, 240.0]
-    assert closes.prices.tolist() == [1.002, 1.003, 1.001, 1.0]
+    found = closes(Segment(times, np.array([1.0, 1.001, 1.002, 1.003, 1.002, 1.001, 1.0])))
+    assert found.times.tolist() == [55.0, 60.0, 235.0, 240.0]
+    assert found.prices.tolist() == [1.002, 1.003, 1.001, 1.0]
+    assert closes(Segment(times, np.ones(7)), 120.0).times.tolist() == [60.0, 235.0, 240.0]
+    assert len(closes(Segment(times, np.ones(7)), 5.0).times) == 7
 
 
-def test_no_bars_have_no_minute_closes() -> None:
-    assert len(minute_closes(Segment(np.empty(0), np.empty(0))).times) == 0
+def test_a_short_sample_is_looked_at_more_closely() -> None:
+    assert [close_interval(hours * 3600) for hours in (0.25, 0.5, 1, 3, 6)] == [5.0, 10.0, 20.0, 60.0, 60.0]
+
+
+def test_no_bars_have_no_closes() -> None:
+    assert len(closes(Segment(np.empty(0), np.empty(0))).times) == 0
 
 
 def test_minute_closes_recover_the_volatility_through_noise_that_lasts() -> None:
@@ -237,7 +244,7 @@ def test_minute_closes_recover_the_volatility_through_noise_that_lasts() -> None
     true = np.cumsum(random.normal(0, 0.6 * math.sqrt(5 / YEAR), 17_280))
     bounce = np.repeat(random.choice([-3e-4, 3e-4], 17_280 // 3), 3)
     segment = Segment(np.arange(17_280) * 5.0, 100 * np.exp(true + bounce))
-    found = calibrate([minute_closes(segment)], YEAR)
+    found = calibrate([closes(segment)], YEAR)
     assert abs(found.volatility - 0.6) < 3 * found.volatility_stderr
     assert calibrate([segment], YEAR).volatility - 0.6 > 10 * found.volatility_stderr
 
