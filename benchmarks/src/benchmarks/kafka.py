@@ -77,7 +77,8 @@ class Kafka:
                 )
             ],
         )
-        for future in AdminClient(self.login).incremental_alter_configs([resource]).values():
+        admin = AdminClient(self.login)
+        for future in admin.incremental_alter_configs([resource]).values():
             future.result(ANSWER_SECONDS)
 
 

@@ -36,7 +36,7 @@ class Event(NamedTuple):
 
 def encode_trades(kind: str, symbol: str, trades: list[Trade]) -> bytes:
     """Return a message of `schemas/trades.avsc`: trades of one symbol (one at least) from `read_frame`."""
-    name = _text(symbol)
+    name = _short_text(symbol)
     parts = [_long(len(trades))]
     for trade in trades:
         conditions = trade.get("c")
@@ -48,7 +48,7 @@ def encode_trades(kind: str, symbol: str, trades: list[Trade]) -> bytes:
             _time(made) if made > _LOW_MASK else _long(made),
             _DOUBLE.pack(trade["v"]),
         )
-    parts += (_END_OF_ARRAY, _text(kind))
+    parts += (_END_OF_ARRAY, _short_text(kind))
     return b"".join(parts)
 
 
@@ -84,6 +84,12 @@ def _varint(value: int) -> bytes:
         value >>= 7
     parts.append(value)
     return bytes(parts)
+
+
+@lru_cache(1024)
+def _short_text(text: str) -> bytes:
+    """Return a text that comes again and again; `read_frame` bounds its length."""
+    return _text(text)
 
 
 def _text(text: str) -> bytes:

@@ -1,5 +1,6 @@
 """The running collector: its threads, its sign of life, and its end."""
 
+import gc
 import logging
 import threading
 import time
@@ -22,6 +23,9 @@ from common.metrics import MetricsServer
 SERVICE = "collector"
 TICK_SECONDS = 1.0
 EXPIRE_SECONDS = 60.0
+# By default Python looks for cycles, of which there are hardly any, after every 700 new objects. With 20,000
+# messages on their way to Kafka that took 14 to 45 % of the time of encoding and sending.
+GC_THRESHOLDS = (50_000, 20, 100)
 JOIN_SECONDS = 3.0  # a receiver notices within a tick that it is to end; what it holds is written by then
 
 log = logging.getLogger(__name__)
@@ -106,6 +110,7 @@ class CollectorService:
 
         Returns the exit status.
         """
+        gc.set_threshold(*GC_THRESHOLDS)
         threads: Sequence[Publisher | Receiver] = [self._publisher, *self._receivers]
         for thread in threads:
             thread.start()

@@ -25,7 +25,10 @@ def frame_text(data: bytes) -> str:
 
     So only the trade that holds them is refused, and any text can be stored, sent and read back.
     """
-    return data.decode("utf-8", "surrogateescape").encode("utf-8", "backslashreplace").decode()
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data.decode("utf-8", "surrogateescape").encode("utf-8", "backslashreplace").decode()
 
 
 def encode(frame: Frame) -> bytes:
