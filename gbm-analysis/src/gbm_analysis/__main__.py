@@ -1,4 +1,4 @@
-"""Forecast once, or every hour."""
+"""Forecast once, or every hour; or walk the forecast over stored bars."""
 
 import argparse
 import logging
@@ -16,6 +16,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--symbol", nargs="+", action="extend", default=[], metavar="S", help="only these symbols"
     )
+    parser.add_argument("command", nargs="?", choices=("forecast", "backtest"), default="forecast")
+    walk = parser.add_argument_group("backtest")
+    walk.add_argument("--from", dest="start", metavar="T", help="the first forecast (UTC); default: all bars")
+    walk.add_argument("--to", dest="end", metavar="T", help="the last outcome (UTC); default: now")
+    walk.add_argument("--every", type=int, default=3600, metavar="SECONDS", help="from forecast to forecast")
+    walk.add_argument("--horizon", type=int, metavar="SECONDS", help="default: GBM_HORIZON_SECONDS")
+    walk.add_argument("--json", action="store_true", help="print one JSON object")
     when = parser.add_mutually_exclusive_group()
     when.add_argument("--scheduled", action="store_true", help="as of the full hour, unless that is there")
     when.add_argument("--every-hour", action="store_true", help="stay, and run --scheduled every hour")
@@ -26,9 +33,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.symbol:
             parser.error("--every-hour forecasts all symbols, and does not go with --symbol")
         return _serve()
-    from gbm_analysis.command import forecast
+    from gbm_analysis.command import run_backtest, run_forecast
 
-    return forecast(options.symbol, options.scheduled)
+    if options.command == "backtest":
+        return run_backtest(
+            options.symbol,
+            start=options.start,
+            end=options.end,
+            every=options.every,
+            horizon=options.horizon,
+            as_json=options.json,
+        )
+    return run_forecast(options.symbol, options.scheduled)
 
 
 def _serve() -> int:

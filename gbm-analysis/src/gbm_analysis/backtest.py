@@ -9,11 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from common.bars import BAR_SECONDS
 from common.gbm.calibration import Segment
 from common.gbm.mixture import PLAIN, Evidence, Mixture
 from common.gbm.model import Model
 from common.gbm.profile import Profile, SessionBars, learn_profile
-from gbm_analysis.planning import BAR_SECONDS, Refusal, market_closed, plan_forecast
+from gbm_analysis.planning import Refusal, market_closed, plan_forecast
 from gbm_analysis.scoring import Score, actual_prices, closed_form_quantiles, score
 from gbm_analysis.sessions import Span, close_after, sample_spans, sessions_before
 from gbm_analysis.settings import GbmSettings

@@ -4,30 +4,31 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from cassandra import OperationTimedOut
-from cassandra.cluster import NoHostAvailable
 from pyspark import SparkContext
 
 from common.gbm.simulation import Forecast, summarise
-from gbm_analysis.lock import LockError, RunLock
+from gbm_analysis.backtest_run import LEARNING_SPAN
+from gbm_analysis.errors import RUN_ERRORS, explain
+from gbm_analysis.judgement import judge_outcomes
+from gbm_analysis.learning import Knowledge
+from gbm_analysis.lock import RunLock
 from gbm_analysis.look_back import look_back
 from gbm_analysis.outcome import RunOutcome
 from gbm_analysis.planning import MIN_SAMPLE, Plan, Refusal, market_closed, plan_forecast
+from gbm_analysis.records import Symbol
 from gbm_analysis.sessions import close_after, sample_spans
 from gbm_analysis.settings import GbmSettings
-from gbm_analysis.simulation import SparkError, run_tasks
-from gbm_analysis.store import Store, Symbol
+from gbm_analysis.simulation import run_tasks
+from gbm_analysis.store import Store
 from gbm_analysis.tasks import SimulationError, tasks_of
 
 ACTIVE = timedelta(days=7)
 HOUR = timedelta(hours=1)
 # The simulations of so many symbols are in memory at once, some 2 MB each.
 BATCH_SYMBOLS = 32
-
-# No fault of one symbol: the run as a whole cannot go on.
-RUN_ERRORS = (NoHostAvailable, OperationTimedOut, SparkError, LockError)
 
 log = logging.getLogger("gbm_analysis")
 
@@ -69,6 +70,7 @@ class Run:
         self._results: Counter[str] = Counter()
         self._newest: datetime | None = None
         self._scheduled = False
+        self._knowledge = Knowledge(store, settings, spark, [], {})
 
     def run(self, *, names: Sequence[str], scheduled: bool, now: datetime) -> RunOutcome:
         """Forecast as of now; or `scheduled`, as of the full hour, where nothing is written twice.
@@ -79,13 +81,16 @@ class Run:
         began = time.monotonic()
         self._scheduled = scheduled
         at = now.replace(minute=0, second=0, microsecond=0) if scheduled else now.replace(microsecond=0)
-        symbols = choose_symbols(self._store.symbols(), names, now)
+        known = self._store.symbols()
+        symbols = choose_symbols(known, names, now)
         if not symbols:
             self._report("No symbols were received yet: there was nothing to forecast.")
         if scheduled:
             symbols = [symbol for symbol in symbols if not self._is_there(symbol, at)]
         for symbol in symbols:
             self._look_back(symbol, now)
+        if symbols:
+            self._learn([*dict.fromkeys((*choose_symbols(known, [], now), *symbols))], now)
         if scheduled:
             missed = [symbol for symbol in symbols if self._missed(symbol, at - HOUR)]
             self._forecast(missed, at - HOUR, caught_up=True)
@@ -105,7 +110,14 @@ class Run:
         except RUN_ERRORS:
             raise
         except Exception as error:
-            self._report(f"{symbol.name}: its earlier forecasts were not scored: {_explain(error)}.")
+            self._report(f"{symbol.name}: its earlier forecasts were not scored: {explain(error)}.")
+
+    def _learn(self, symbols: Sequence[Symbol], now: datetime) -> None:
+        """Read the outcomes of these symbols' forecasts: to judge them, and to learn from them."""
+        outcomes = self._store.outcomes([symbol.name for symbol in symbols], now - LEARNING_SPAN, now)
+        self._knowledge = Knowledge(self._store, self._settings, self._spark, symbols, outcomes)
+        self._lock.require()
+        self._store.write_judgements(judge_outcomes(outcomes))
 
     def _missed(self, symbol: Symbol, at: datetime) -> bool:
         """Tell whether a symbol had bars enough at `at`, but no run looked at them then."""
@@ -162,14 +174,20 @@ class Run:
             if close is None:
                 return market_closed(symbol.calendar, at)
             spans = sample_spans(symbol.calendar, at, timedelta(hours=self._settings.gbm_sample_hours))
-            return plan_forecast(
+            plan = plan_forecast(
                 self._settings,
                 symbol=symbol.name,
                 calendar=symbol.calendar,
                 at=at,
                 close=close,
                 sample=[self._store.bars(symbol.name, span.start, span.end) for span in spans],
+                profile=self._knowledge.profile(symbol, at),
             )
+            # Only a plan is worth what the mixture may cost.
+            if isinstance(plan, Plan):
+                mixture = self._knowledge.mixture(symbol, at)
+                plan = replace(plan, model=replace(plan.model, mixture=mixture))
+            return plan
         except RUN_ERRORS:
             raise
         except Exception as error:
@@ -204,19 +222,14 @@ class Run:
     def _failure(self, error: Exception) -> Refusal:
         if self._scheduled:
             log.error("A forecast failed.", exc_info=error)
-        return Refusal("failed", f"The forecast failed: {_explain(error)}.")
-
-
-def _explain(error: Exception) -> str:
-    if isinstance(error, SimulationError):
-        return str(error)
-    return f"{type(error).__name__}, {' '.join(str(error).split())}"
+        reason = str(error) if isinstance(error, SimulationError) else explain(error)
+        return Refusal("failed", f"The forecast failed: {reason}.")
 
 
 def _summary(plan: Plan, forecast: Forecast) -> str:
     low, median, high = (forecast.quantiles[-1][index] for index in (0, 2, 4))
     return (
         f"ok. {plan.model.spot:.6g} now; in {forecast.seconds[-1] / 60:.0f} minutes {median:.6g}, "
-        f"with 90 % between {low:.6g} and {high:.6g}; volatility {plan.model.volatility:.0%} a year "
-        f"+- {plan.calibration.volatility_stderr:.0%}"
+        f"with 90 % between {low:.6g} and {high:.6g}; {plan.model.name}, volatility "
+        f"{plan.model.volatility:.0%} a year +- {plan.calibration.volatility_stderr:.0%}"
     )

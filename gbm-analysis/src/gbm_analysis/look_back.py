@@ -4,13 +4,14 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from gbm_analysis.planning import BAR_SECONDS
+from common.bars import BAR_SECONDS
+from gbm_analysis.records import Outcome, Past
 from gbm_analysis.scoring import actual_prices, score
-from gbm_analysis.store import Outcome, Past, Store, model_of
+from gbm_analysis.store import Store, model_of
 
 LOOK_BACK = timedelta(days=1)
 # Late trades change bars, mostly within the hour: until then each target is looked at again.
-SETTLED = timedelta(hours=1)
+CORRECTION_WINDOW = timedelta(hours=1)
 
 
 def look_back(store: Store, symbol: str, now: datetime, horizon: timedelta) -> None:
@@ -19,7 +20,9 @@ def look_back(store: Store, symbol: str, now: datetime, horizon: timedelta) -> N
     A settled forecast is looked at again only when the bar that its score came from has changed.
     """
     pasts = store.past(symbol, now - horizon - LOOK_BACK, now)
-    settled = [past for past in pasts if past.outcome and past.forecast_time < now - horizon - SETTLED]
+    settled = [
+        past for past in pasts if past.outcome and past.forecast_time < now - horizon - CORRECTION_WINDOW
+    ]
     unchanged = store.unchanged(symbol, [past.outcome for past in settled if past.outcome])
     for past in pasts:
         if past.forecast_time not in unchanged:

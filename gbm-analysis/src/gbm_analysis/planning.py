@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
+from common.bars import BAR_SECONDS
 from common.gbm import Floats
 from common.gbm.calibration import (
     Calibration,
@@ -24,7 +25,6 @@ from gbm_analysis.settings import GbmSettings
 
 Status = Literal["ok", "insufficient", "stale", "closed", "failed"]
 
-BAR_SECONDS = 5
 MIN_SAMPLE = timedelta(minutes=15)
 MAX_SPOT_AGE = timedelta(minutes=15)
 

@@ -3,19 +3,21 @@
 import math
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from cassandra.cluster import Session
 from cassandra.concurrent import execute_concurrent_with_args
 from cassandra.query import UNSET_VALUE, PreparedStatement
 
+from common.bars import BAR_SECONDS
 from common.gbm.calibration import Segment
 from common.gbm.mixture import PLAIN, Mixture
 from common.gbm.model import STEADY, Clock, Model
 from common.gbm.simulation import LEVELS, Forecast
 from common.symbols import SYMBOLS_BUCKET
-from gbm_analysis.planning import BAR_SECONDS, Plan, Refusal
+from gbm_analysis.planning import Plan, Refusal
+from gbm_analysis.records import Judgement, Outcome, Past, Symbol, Target
 from gbm_analysis.scoring import MAX_AGE_SECONDS, Quantiles, Score
 
 CONCURRENT_READS = CONCURRENT_WRITES = 32
@@ -41,49 +43,6 @@ _FORECAST = (
 )
 _DISTRIBUTION = "symbol, day, forecast_time, bin, low, high, count, density"
 _OUTCOME = ", ".join(("symbol, day, forecast_time, target_time, spot, actual", *Score._fields))
-
-
-class Symbol(NamedTuple):
-    """A symbol that was received, and when it trades."""
-
-    name: str
-    calendar: str
-    first_seen: datetime | None
-    last_seen: datetime
-
-
-class Target(NamedTuple):
-    """A stored forecast of one target time."""
-
-    time: datetime
-    spot: float
-    quantiles: Quantiles
-    mean: float
-    actual: float | None
-    paths: int
-    seconds: float
-    volatility_seconds: float | None
-
-
-class Outcome(NamedTuple):
-    """What came of a forecast at its last target."""
-
-    forecast_time: datetime
-    target_time: datetime
-    spot: float
-    actual: float
-    score: Score
-
-
-class Past(NamedTuple):
-    """An earlier forecast: its model but for the spot, and its outcome where that is known."""
-
-    forecast_time: datetime
-    drift: float
-    volatility: float
-    seconds_per_year: float
-    mixture: Mixture
-    outcome: Outcome | None
 
 
 class Store:
@@ -114,6 +73,9 @@ class Store:
         self._select_targets = session.prepare(
             f"SELECT {_FORECAST} FROM gbm_forecasts WHERE symbol = ? AND day = ? AND forecast_time = ?"  # noqa: S608
         )
+        judgement = ", ".join(Judgement.columns())
+        self._select_judgements = session.prepare(f"SELECT {judgement} FROM gbm_judgements WHERE scope = ?")  # noqa: S608
+        self._insert_judgement = session.prepare(_insert("gbm_judgements", judgement))
         self._insert_parameters = session.prepare(_insert("gbm_parameters", _PARAMETERS))
         self._insert_refusal = session.prepare(_insert("gbm_parameters", _REFUSAL))
         self._insert_forecast = session.prepare(_insert("gbm_forecasts", _FORECAST))
@@ -175,6 +137,21 @@ class Store:
                 for row in self._session.execute(self._select_past, key)
                 if row.status == "ok"
             ]
+        return found
+
+    def outcomes(self, symbols: Sequence[str], start: datetime, end: datetime) -> dict[str, list[Outcome]]:
+        """Return each symbol's outcomes of forecasts made from `start` until just before `end`, ascending."""
+        keys = [(symbol, day, start, end) for symbol in symbols for day in _days(start, end)]
+        results = execute_concurrent_with_args(
+            self._session,
+            self._select_outcomes,
+            keys,
+            concurrency=CONCURRENT_READS,
+            raise_on_first_error=True,
+        )
+        found: dict[str, list[Outcome]] = {symbol: [] for symbol in symbols}
+        for (symbol, *_), (_, rows) in zip(keys, results, strict=True):
+            found[symbol] += [outcome for row in rows if (outcome := _outcome(row)) is not None]
         return found
 
     def unchanged(self, symbol: str, outcomes: Sequence[Outcome]) -> set[datetime]:
@@ -300,6 +277,23 @@ class Store:
         row = (outcome.target_time, outcome.spot, outcome.actual, *outcome.score)
         self._write(self._insert_outcome, symbol, outcome.forecast_time, [row])
 
+    def write_judgements(self, judgements: Iterable[Judgement]) -> None:
+        """Write the running figures that have changed."""
+        rows = {(one.scope, one.name): one.row() for one in judgements}
+        stored = {
+            (row.scope, row.name): tuple(_utc(value) for value in row)
+            for scope in {scope for scope, _ in rows}
+            for row in self._session.execute(self._select_judgements, (scope,))
+        }
+        changed = [row for key, row in rows.items() if stored.get(key) != row]
+        execute_concurrent_with_args(
+            self._session,
+            self._insert_judgement,
+            changed,
+            concurrency=CONCURRENT_WRITES,
+            raise_on_first_error=True,
+        )
+
     def _write(
         self, statement: PreparedStatement, symbol: str, at: datetime, rows: Iterable[tuple[Any, ...]]
     ) -> None:
@@ -312,9 +306,13 @@ class Store:
         )
 
 
+def _utc(value: Any) -> Any:
+    return value.replace(tzinfo=UTC) if isinstance(value, datetime) else value
+
+
 def _outcome(row: Any) -> Outcome | None:
     """Return a row's outcome; None where an older version wrote it, with fewer columns."""
-    if row.target_time is None:
+    if row.log_score is None:
         return None
     return Outcome(
         row.forecast_time.replace(tzinfo=UTC),

@@ -162,6 +162,21 @@ def forecast(arguments: argparse.Namespace) -> int:
     run_module("gbm_analysis", [*chosen, *(["--scheduled"] if arguments.scheduled else [])], overrides)
 
 
+def backtest(arguments: argparse.Namespace) -> int:
+    from ops.install.dependencies import ensure_java
+
+    overrides = {"JAVA_HOME": str(ensure_java(say_beside))}
+    options = {
+        "--from": arguments.start,
+        "--to": arguments.end,
+        "--every": arguments.every,
+        "--horizon": arguments.horizon,
+    }
+    chosen = [part for symbol in arguments.symbol or () for part in ("--symbol", symbol)]
+    chosen += [part for name, value in options.items() if value is not None for part in (name, str(value))]
+    run_module("gbm_analysis", ["backtest", *chosen, *(["--json"] if arguments.json else [])], overrides)
+
+
 def backup(arguments: argparse.Namespace) -> int:
     from ops.data.backup import backup
 
@@ -297,6 +312,9 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--scheduled", action="store_true", help="forecast from the full hour; a second run writes nothing"
     )
+    add_backtest_options(
+        add(backtest, "walk the forecast over stored bars, and report how good it would have been")
+    )
     add(collector, "run the collector in the foreground")
     add_collector_commands(add)
     one = add(backup, "back up Cassandra's tables and Superset's database into one file")
@@ -321,6 +339,22 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("name", nargs="*", metavar="NAME", help="stream, collector, gbm, dashboard, page")
     one.add_argument("--compare", action="store_true", help="name what got worse than the kept results")
     return root
+
+
+def add_backtest_options(command: argparse.ArgumentParser) -> None:
+    """Let the backtest be told what to walk over."""
+    command.add_argument("--symbol", action="append", metavar="S", help="only this symbol; may be repeated")
+    command.add_argument(
+        "--from", dest="start", metavar="T", help="the first forecast (UTC); default: all bars"
+    )
+    command.add_argument("--to", dest="end", metavar="T", help="the last outcome (UTC); default: now")
+    command.add_argument(
+        "--every", type=int, metavar="SECONDS", help="from forecast to forecast (default 3600)"
+    )
+    command.add_argument(
+        "--horizon", type=int, metavar="SECONDS", help="how far ahead (default: GBM_HORIZON_SECONDS)"
+    )
+    command.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def keep_traceback() -> Path | None:

@@ -9,9 +9,9 @@ from common.gbm.calibration import Segment
 from common.gbm.mixture import Mixture
 from common.gbm.model import Model
 from gbm_analysis.job import UnknownSymbolError, choose_symbols
+from gbm_analysis.records import Symbol
 from gbm_analysis.scheduler import next_run
 from gbm_analysis.scoring import Quantiles, actual_prices, closed_form_quantiles, score
-from gbm_analysis.store import Symbol
 
 NOW = datetime(2026, 11, 24, 15, 10, tzinfo=UTC)
 
