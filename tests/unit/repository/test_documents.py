@@ -19,9 +19,8 @@ DOCUMENTS = sorted(
 
 
 def names(document: Path) -> set[str]:
-    """Return the files that a document names in code, by their path from the root; NAME stands for any."""
-    words = {word for word in CODE.findall(document.read_text()) if FILE.fullmatch(word)}
-    return {word for word in words if not word.startswith("NAME/")}
+    """Return the files that a document names in code, by their path from the root."""
+    return {word for word in CODE.findall(document.read_text()) if FILE.fullmatch(word)}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
