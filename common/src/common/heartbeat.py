@@ -1,4 +1,4 @@
-"""A service's sign of life: a small JSON file that says when it last worked and what it counted."""
+"""A service's heartbeat: a small JSON file that says when it last worked and what it counted."""
 
 import json
 import os
@@ -10,21 +10,21 @@ MAX_AGE_SECONDS = 30.0
 
 
 def heartbeat_file(home: Path, service: str) -> Path:
-    """Return where a service writes its sign of life."""
+    """Return where a service writes its heartbeat."""
     return home / "run" / f"{service}.json"
 
 
 def write_heartbeat(home: Path, service: str, ready: bool, **figures: Any) -> None:
-    """Replace the sign of life in one step; `figures` are counters since the process started."""
+    """Replace the heartbeat in one step; `figures` are counters since the process started."""
     path = heartbeat_file(home, service)
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(f".{os.getpid()}.tmp")
-    draft.write_text(json.dumps({"at": time.time(), "pid": os.getpid(), "ready": ready, **figures}))
-    draft.replace(path)
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    temporary.write_text(json.dumps({"at": time.time(), "pid": os.getpid(), "ready": ready, **figures}))
+    temporary.replace(path)
 
 
 def read_heartbeat(home: Path, service: str) -> dict[str, Any] | None:
-    """Return the last sign of life, or None where there is none that can be read."""
+    """Return the last heartbeat, or None where there is none that can be read."""
     try:
         value = json.loads(heartbeat_file(home, service).read_text())
     except (OSError, ValueError):

@@ -39,3 +39,8 @@ def journal_started_ms(journal: str) -> int:
 def trade_id(journal: str, line: int, index: int) -> str:
     """Name the trade at `index` of its message, of line `line` (from 1) of a journal."""
     return f"{journal}:{line:0{LINE_DIGITS}d}:{index:0{INDEX_DIGITS}d}"
+
+
+def trade_id_range(journal: str) -> tuple[str, str]:
+    """Return the lowest and the highest id that a trade of a journal can have."""
+    return trade_id(journal, 0, 0), trade_id(journal, 10**LINE_DIGITS - 1, MAX_TRADES_PER_MESSAGE - 1)

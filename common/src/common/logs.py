@@ -24,16 +24,12 @@ class _Redacting(logging.Formatter):
         return redact(super().format(record), self._secrets)
 
 
-def start_logging(
-    *secrets: SecretStr | None,
-    libraries: Mapping[str, int] | None = None,
-    handler: logging.Handler | None = None,
-) -> None:
-    """Log to stderr, or to `handler`, without the secrets; log what ends the process or one of its threads.
+def start_logging(*secrets: SecretStr | None, libraries: Mapping[str, int] | None = None) -> None:
+    """Log to stderr, without the secrets; log what ends the process or one of its threads.
 
     `libraries` are the levels from which other loggers are heard. Call it again when more secrets are known.
     """
-    handler = handler or logging.StreamHandler()
+    handler = logging.StreamHandler()
     handler.setFormatter(_Redacting(secrets))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     for name, level in (libraries or {}).items():

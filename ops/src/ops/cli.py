@@ -2,12 +2,14 @@
 
 import argparse
 import json
+import logging
 import os
 import sys
-import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, NoReturn, get_args
+from typing import NoReturn, get_args
 
 from common.settings import Feed, SettingsError, market_home
 from ops.errors import MarketError
@@ -16,6 +18,8 @@ from ops.lifecycle.stack import adopt_running_ports
 from ops.settings import TOKEN, OpsSettings, adopt_env_file
 
 Command = Callable[[argparse.Namespace], int]
+
+log = logging.getLogger(__name__)
 
 
 def say(line: str) -> None:
@@ -71,8 +75,8 @@ def reset(arguments: argparse.Namespace) -> int:
 def status(arguments: argparse.Namespace) -> int:
     from ops.inspection import status
 
-    found = status.status(OpsSettings.load())
-    print(json.dumps(found, indent=2) if arguments.json else status.text(found))
+    report = status.status(OpsSettings.load())
+    print(json.dumps(report, indent=2) if arguments.json else status.text(report))
     return 0
 
 
@@ -146,8 +150,8 @@ def collector(_: argparse.Namespace) -> int:
 
 def republish(arguments: argparse.Namespace) -> int:
     span = (("--from", arguments.start), ("--to", arguments.end))
-    chosen = [part for name, value in span if value for part in (name, value)]
-    run_module("collector", ["--republish", *chosen], {})
+    limits = [part for name, value in span if value for part in (name, value)]
+    run_module("collector", ["--republish", *limits], {})
 
 
 def tickers(arguments: argparse.Namespace) -> int:
@@ -158,8 +162,8 @@ def forecast(arguments: argparse.Namespace) -> int:
     from ops.install.dependencies import ensure_java
 
     overrides = {"JAVA_HOME": str(ensure_java(say))}
-    chosen = [part for symbol in arguments.symbol or () for part in ("--symbol", symbol)]
-    run_module("gbm_analysis", [*chosen, *(["--scheduled"] if arguments.scheduled else [])], overrides)
+    symbols = [part for symbol in arguments.symbol or () for part in ("--symbol", symbol)]
+    run_module("gbm_analysis", [*symbols, *(["--scheduled"] if arguments.scheduled else [])], overrides)
 
 
 def backtest(arguments: argparse.Namespace) -> int:
@@ -254,12 +258,12 @@ class Parser(argparse.ArgumentParser):
 
 def add_collector_commands(add: Callable[[Command, str], argparse.ArgumentParser]) -> None:
     """Add the commands that are the collector's own."""
-    one = add(republish, "publish the journal again under its old ids, so that nothing doubles")
-    one.add_argument("--from", dest="start", metavar="TIME", help="frames received at or after (UTC)")
-    one.add_argument("--to", dest="end", metavar="TIME", help="frames received before (UTC)")
-    one = add(tickers, "search symbols by words: Finnhub's with FINNHUB_API_TOKEN, else the demo's")
-    one.add_argument("words", metavar="WORDS", help="for example: apple")
-    one.add_argument("--json", action="store_true", help="print an array of objects, one a symbol")
+    command = add(republish, "publish the journal again under its old ids, so that nothing doubles")
+    command.add_argument("--from", dest="start", metavar="TIME", help="frames received at or after (UTC)")
+    command.add_argument("--to", dest="end", metavar="TIME", help="frames received before (UTC)")
+    command = add(tickers, "search symbols by words: Finnhub's with FINNHUB_API_TOKEN, else the demo's")
+    command.add_argument("words", metavar="WORDS", help="for example: apple")
+    command.add_argument("--json", action="store_true", help="print an array of objects, one a symbol")
 
 
 def dead_letter_options(command: argparse.ArgumentParser) -> None:
@@ -282,34 +286,40 @@ def parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         return command
 
-    one = add(up, "install what is missing, start every service and return when all are ready")
-    one.add_argument("--feed", choices=get_args(Feed), help="default: live with FINNHUB_API_TOKEN, else demo")
-    one.add_argument("--keep", action="store_true", help="go live although the store holds demo data")
+    command = add(up, "install what is missing, start every service and return when all are ready")
+    command.add_argument(
+        "--feed", choices=get_args(Feed), help="default: live with FINNHUB_API_TOKEN, else demo"
+    )
+    command.add_argument("--keep", action="store_true", help="go live although the store holds demo data")
     add(down, "stop every service; nothing is lost")
-    one = add(status, "show each service's state and the pipeline's figures")
-    one.add_argument("--json", action="store_true", help="print one JSON object")
+    command = add(status, "show each service's state and the pipeline's figures")
+    command.add_argument("--json", action="store_true", help="print one JSON object")
     add(doctor, "say what is wrong and how to fix it")
-    one = add(logs, "show a service's log")
-    one.add_argument("service", metavar="SERVICE")
-    one.add_argument("-f", "--follow", action="store_true", help="go on with what comes")
-    one = add(query, "run SQL through Presto")
-    one.add_argument("sql", metavar="SQL", help="for example: select count(*) from cassandra.market.trades")
-    one.add_argument("--json", action="store_true", help="print an array of objects, one a row")
+    command = add(logs, "show a service's log")
+    command.add_argument("service", metavar="SERVICE")
+    command.add_argument("-f", "--follow", action="store_true", help="go on with what comes")
+    command = add(query, "run SQL through Presto")
+    command.add_argument(
+        "sql", metavar="SQL", help="for example: select count(*) from cassandra.market.trades"
+    )
+    command.add_argument("--json", action="store_true", help="print an array of objects, one a row")
     dead_letter_options(add(dead_letters, "show what was refused, why, and where the journal has it"))
-    one = add(replay, "play a recording through the feed service and the collector")
-    one.add_argument("file", metavar="FILE", type=Path, help="JSON Lines of received frames, plain or gzip")
-    one.add_argument(
+    command = add(replay, "play a recording through the feed service and the collector")
+    command.add_argument(
+        "file", metavar="FILE", type=Path, help="JSON Lines of received frames, plain or gzip"
+    )
+    command.add_argument(
         "--speed", type=speed, default=1.0, metavar="max|N", help="times the recorded pace (default 1)"
     )
-    one.add_argument("--as-now", action="store_true", help="shift the times to now")
-    one.add_argument(
+    command.add_argument("--as-now", action="store_true", help="shift the times to now")
+    command.add_argument(
         "--wait", action="store_true", help="return when every trade is stored and every bar is final"
     )
-    one.add_argument("--into-live", action="store_true", help="allow it while the feed is live")
-    one.add_argument("--json", action="store_true", help="print one JSON object")
-    one = add(forecast, "run the GBM job once")
-    one.add_argument("--symbol", action="append", metavar="S", help="only this symbol; may be repeated")
-    one.add_argument(
+    command.add_argument("--into-live", action="store_true", help="allow it while the feed is live")
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+    command = add(forecast, "run the GBM job once")
+    command.add_argument("--symbol", action="append", metavar="S", help="only this symbol; may be repeated")
+    command.add_argument(
         "--scheduled", action="store_true", help="forecast from the full hour; a second run writes nothing"
     )
     add_backtest_options(
@@ -317,27 +327,29 @@ def parser() -> argparse.ArgumentParser:
     )
     add(collector, "run the collector in the foreground")
     add_collector_commands(add)
-    one = add(backup, "back up Cassandra's tables and Superset's database into one file")
-    one.add_argument("file", metavar="FILE", help="a new file, or - for standard output")
-    one = add(restore, "bring a backup back into the running stack")
-    one.add_argument("file", metavar="FILE", help="a backup, or - for standard input")
-    one = add(reset, "remove the data (the passwords stay)")
-    one.add_argument("--yes", action="store_true", help="really do it")
-    one = add(systemd, "let systemd start the stack, the collector and the hourly forecast, or no more")
-    one.add_argument("action", choices=("install", "uninstall"))
-    one.add_argument("--compose", action="store_true", help="install the units of the stack in containers")
-    one = add(
+    command = add(backup, "back up Cassandra's tables and Superset's database into one file")
+    command.add_argument("file", metavar="FILE", help="a new file, or - for standard output")
+    command = add(restore, "restore a backup into the running stack")
+    command.add_argument("file", metavar="FILE", help="a backup, or - for standard input")
+    command = add(reset, "remove the data (the passwords stay)")
+    command.add_argument("--yes", action="store_true", help="really do it")
+    command = add(systemd, "let systemd start the stack, the collector and the hourly forecast, or no more")
+    command.add_argument("action", choices=("install", "uninstall"))
+    command.add_argument(
+        "--compose", action="store_true", help="install the units of the stack in containers"
+    )
+    command = add(
         test,
         "run the tests: unit, integration, e2e, faults, compose (default: these), compose-faults, "
         "soak, or mutation [MODULE ...]",
     )
-    one.add_argument("kind", nargs="*", metavar="KIND")
-    one.add_argument(
+    command.add_argument("kind", nargs="*", metavar="KIND")
+    command.add_argument(
         "--pytest", nargs=argparse.REMAINDER, default=[], metavar="ARG", help="the rest goes to pytest"
     )
-    one = add(bench, "measure speed beside peers and keep the results (see benchmarks/README.md)")
-    one.add_argument("name", nargs="*", metavar="NAME", help="stream, collector, gbm, dashboard, page")
-    one.add_argument("--compare", action="store_true", help="name what got worse than the kept results")
+    command = add(bench, "measure speed beside peers and keep the results (see benchmarks/README.md)")
+    command.add_argument("name", nargs="*", metavar="NAME", help="stream, collector, gbm, dashboard, page")
+    command.add_argument("--compare", action="store_true", help="name what got worse than the kept results")
     return root
 
 
@@ -357,25 +369,32 @@ def add_backtest_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", action="store_true", help="print one JSON object")
 
 
-def keep_traceback() -> Path | None:
-    """Write the present traceback to the log; return where, or None when that cannot be written."""
-    path = market_home() / "logs" / "market.log"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a") as log:
-            log.write(traceback.format_exc())
-    except OSError:
-        return None
-    return path
+class LogFile(logging.FileHandler):
+    """Appends to `market.log`, which is made with the first line; a disk that is full costs only the line."""
+
+    def __init__(self, home: Path) -> None:
+        super().__init__(home / "logs" / "market.log", delay=True)
+        self.setLevel(logging.ERROR)
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with suppress(OSError):
+            super().emit(record)
+
+    def _open(self) -> TextIOWrapper:
+        Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
+        return super()._open()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status."""
+    log_file = LogFile(market_home())
+    logging.getLogger().addHandler(log_file)
     try:
-        chosen: Any = parser().parse_args(arguments)
+        options = parser().parse_args(arguments)
         adopt_env_file()
         adopt_running_ports(market_home())
-        return int(chosen.run(chosen))
+        return int(options.run(options))
     except (MarketError, SettingsError, BootstrapError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -386,10 +405,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except Exception as error:
-        path = keep_traceback()
-        where = f"; the traceback is in {path}" if path else ""
+        log.exception("An unexpected error ended the command %s.", sys.argv[1:])
         print(
-            f"An unexpected error was met: {type(error).__name__}: {str(error)[:300]}{where}.",
+            f"An unexpected error was met: {type(error).__name__}: {str(error)[:300]}; "
+            f"the traceback is in {log_file.baseFilename}.",
             file=sys.stderr,
         )
         return 1
+    finally:
+        logging.getLogger().removeHandler(log_file)
+        log_file.close()

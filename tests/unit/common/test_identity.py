@@ -17,6 +17,7 @@ from common.identity import (
     journal_source,
     journal_started_ms,
     trade_id,
+    trade_id_range,
 )
 
 LAST_MS = 253_402_300_799_999
@@ -80,3 +81,13 @@ def test_only_whole_journal_ids_are_taken_for_one() -> None:
         "",
     ):
         assert not re.match(JOURNAL_ID_PATTERN, name)
+
+
+@given(places, places)
+def test_the_range_of_a_journal_holds_its_own_ids_and_no_other_journal_s(
+    place: tuple[int, Source, int, int], other: tuple[int, Source, int, int]
+) -> None:
+    journal, other_journal = journal_id(*place[:2]), journal_id(*other[:2])
+    lowest, highest = trade_id_range(journal)
+    assert lowest <= trade_id(journal, *place[2:]) <= highest
+    assert (lowest <= trade_id(other_journal, *other[2:]) <= highest) == (journal == other_journal)

@@ -1,108 +1,26 @@
-"""A backup's file: whole or refused, before anything is touched."""
+"""What a backup copies, and where to."""
 
-import io
 import sqlite3
-import tarfile
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from ops.data.backup import (
-    DESCRIPTION,
-    SUPERSET_MEMBER,
-    Description,
+    check_database,
+    check_tables,
     copy_database,
-    extract,
     output,
-    read_description,
+    republish_start,
+    schema_version,
+    scratch,
     snapshot_files,
-    write_archive,
+    superset_database,
 )
 from ops.errors import MarketError
-
-CREATED = datetime(2026, 1, 15, 14, 57, tzinfo=UTC)
-CONTENT = {
-    SUPERSET_MEMBER: b"users and dashboards",
-    "cassandra/trades/da-1-bti-Data.db": b"rows" * 5000,
-    "cassandra/bars_5s/da-1-bti-Data.db": b"",
-}
-
-
-def write(folder: Path, version: int = 1) -> Path:
-    """Return a backup with CONTENT."""
-    members = {}
-    for number, (name, content) in enumerate(CONTENT.items()):
-        members[name] = folder / f"member-{number}"
-        members[name].write_bytes(content)
-    sizes = {name: len(content) for name, content in CONTENT.items()}
-    path = folder / "backup.tar"
-    with path.open("wb") as stream:
-        write_archive(stream, Description(CREATED, version, sizes), members)
-    return path
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "restored").mkdir()
-    return tmp_path / "restored"
-
-
-def test_what_was_backed_up_is_unpacked(tmp_path: Path, folder: Path) -> None:
-    description = extract(str(write(tmp_path)), folder, 1)
-    assert {name: (folder / name).read_bytes() for name in CONTENT} == CONTENT
-    assert description.created == CREATED
-    assert description.tables == ["bars_5s", "trades"]
-
-
-@given(st.floats(min_value=0, max_value=1, exclude_max=True))
-def test_a_backup_that_was_cut_short_anywhere_is_refused(
-    tmp_path_factory: pytest.TempPathFactory, share: float
-) -> None:
-    folder = tmp_path_factory.mktemp("cut")
-    path = write(folder)
-    with tarfile.open(path) as archive:
-        last = archive.getmembers()[-1]
-        end = last.offset_data + last.size
-    with path.open("r+b") as file:
-        file.truncate(int(end * share))
-    (folder / "restored").mkdir()
-    with pytest.raises(MarketError, match=r"was not (a backup|whole)"):
-        extract(str(path), folder / "restored", 1)
-
-
-def test_a_backup_of_newer_code_is_refused(tmp_path: Path, folder: Path) -> None:
-    with pytest.raises(MarketError, match="schema version 3, newer than this code's 2"):
-        extract(str(write(tmp_path, version=3)), folder, 2)
-    assert list(folder.iterdir()) == []
-
-
-@pytest.mark.parametrize("name", ["../escaped", "/tmp/escaped"])
-def test_a_file_outside_the_folder_is_refused(tmp_path: Path, folder: Path, name: str) -> None:
-    path = tmp_path / "backup.tar"
-    (tmp_path / "file").write_bytes(b"x")
-    with path.open("wb") as stream:
-        write_archive(stream, Description(CREATED, 1, {name: 1}), {name: tmp_path / "file"})
-    with pytest.raises(MarketError):
-        extract(str(path), folder, 1)
-    assert not (tmp_path / "escaped").exists()
-
-
-@pytest.mark.parametrize("text", [b"", b"[]", b"{}", b'{"format": 2, "created": "2026-01-15", "files": []}'])
-def test_what_is_no_description_is_refused(text: bytes) -> None:
-    with pytest.raises(MarketError, match="was not a backup"):
-        read_description(text)
-
-
-def test_an_archive_of_something_else_is_refused(tmp_path: Path, folder: Path) -> None:
-    path = tmp_path / "other.tar"
-    with tarfile.open(path, "w") as archive:
-        archive.addfile(tarfile.TarInfo("other"), io.BytesIO())
-    with pytest.raises(MarketError, match=r"other\.tar was not a backup"):
-        extract(str(path), folder, 1)
+from ops.settings import OpsSettings
+from stack import free_ports
 
 
 def test_a_snapshot_s_data_is_found_by_table_without_the_history_of_the_schema(tmp_path: Path) -> None:
@@ -144,6 +62,95 @@ def test_a_database_in_use_is_copied_and_replaced(tmp_path: Path) -> None:
         assert new.execute("SELECT name FROM names").fetchall() == [("backed up",)]
 
 
-def test_the_description_comes_first(tmp_path: Path) -> None:
-    with tarfile.open(write(tmp_path)) as archive:
-        assert archive.getnames() == [DESCRIPTION, *CONTENT]
+def test_a_database_that_cannot_be_written_to_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(MarketError, match=r"Superset's database could not be copied to .*nowhere/x\.db"):
+        copy_database(tmp_path / "source.db", tmp_path / "nowhere" / "x.db")
+
+
+def test_only_a_whole_database_of_superset_is_restored(tmp_path: Path) -> None:
+    path = tmp_path / "superset.db"
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("CREATE TABLE other (x)")
+    with pytest.raises(MarketError, match=r"no such table: ab_user\); nothing was restored"):
+        check_database(path)
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("CREATE TABLE ab_user (name)")
+        database.executemany("INSERT INTO ab_user VALUES (?)", [("x" * 1000,)] * 100)
+    check_database(path)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(MarketError, match="held no database of Superset"):
+        check_database(path)
+    path.write_bytes(b"no database" * 1000)
+    with pytest.raises(MarketError, match="held no database of Superset"):
+        check_database(path)
+
+
+def test_a_table_that_the_schema_does_not_know_is_refused() -> None:
+    check_tables(["bars_5s", "trades"], {"trades", "bars_5s", "symbols"})
+    with pytest.raises(MarketError, match="held the table candles, unknown to this schema; nothing was"):
+        check_tables(["candles", "trades"], {"trades"})
+    with pytest.raises(MarketError, match="schema_migrations"):
+        check_tables(["schema_migrations"], {"schema_migrations"})
+
+
+def test_what_is_published_again_begins_before_the_backup() -> None:
+    assert republish_start(datetime(2026, 1, 15, 14, 57, 31, tzinfo=UTC)) == "2026-01-15T14:47+00:00"
+
+
+def test_a_backup_is_not_for_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+    import pty
+
+    parent, child = pty.openpty()
+    try:
+        monkeypatch.setattr(os, "dup", lambda _: child)
+        with pytest.raises(MarketError, match="not for a terminal"), output("-"):
+            pass
+    finally:
+        os.close(parent)
+
+
+def test_a_backup_goes_to_standard_output(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    with output("-") as stream:
+        stream.write(b"content")
+    assert capfdbinary.readouterr().out == b"content"
+
+
+def test_a_backup_into_a_folder_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
+    target = tmp_path / "absent" / "backup.tar"
+    with (
+        pytest.raises(MarketError, match=r"backup\.tar could not be written: No such file"),
+        output(str(target)),
+    ):
+        pass
+
+
+def test_without_a_stack_there_is_nothing_to_back_up(tmp_path: Path) -> None:
+    settings = OpsSettings(market_home=tmp_path, cassandra_port=free_ports(1)[0])
+    with (
+        pytest.raises(MarketError, match=r"no data of Cassandra in .*: run \./market up first"),
+        scratch(settings),
+    ):
+        pass
+    with pytest.raises(
+        MarketError, match=r"Cassandra did not answer at 127\.0\.0\.1:\d+; see \./market status"
+    ):
+        schema_version(settings)
+
+
+def test_unpacked_files_lie_on_the_disk_of_cassandra_and_do_not_stay(tmp_path: Path) -> None:
+    parent = tmp_path / "data" / "cassandra"
+    parent.mkdir(parents=True)
+    with scratch(OpsSettings(market_home=tmp_path)) as folder:
+        assert folder.parent == parent
+        (folder / "file").touch()
+    assert list(parent.iterdir()) == []
+
+
+def test_superset_s_database_is_in_its_own_home_or_in_the_stack_s(tmp_path: Path) -> None:
+    own = OpsSettings(market_home=tmp_path, superset_home=tmp_path / "own")
+    assert superset_database(own) == tmp_path / "own" / "superset.db"
+    assert (
+        superset_database(OpsSettings(market_home=tmp_path)) == tmp_path / "data" / "superset" / "superset.db"
+    )

@@ -12,7 +12,7 @@ from ops.lifecycle.preflight import (
     choose_ports,
     existing_parent,
     is_free,
-    port_conflicts,
+    port_conflict,
 )
 from ops.ports import load_ports
 
@@ -41,8 +41,8 @@ def test_a_free_port_is_free(taken: int) -> None:
 
 
 def test_one_port_for_two_services_is_named() -> None:
-    assert port_conflicts({"KAFKA_PORT": 1, "PRESTO_PORT": 2}) is None
-    sentence = port_conflicts({"KAFKA_PORT": 1, "PRESTO_PORT": 2, "FEED_PORT": 1})
+    assert port_conflict({"KAFKA_PORT": 1, "PRESTO_PORT": 2}) is None
+    sentence = port_conflict({"KAFKA_PORT": 1, "PRESTO_PORT": 2, "FEED_PORT": 1})
     assert sentence is not None
     assert "KAFKA_PORT and FEED_PORT" in sentence
 

@@ -32,7 +32,6 @@ from ops.data.replay import (
     shifted,
     survey_frames,
 )
-from ops.data.replay_progress import Patience
 from ops.errors import MarketError
 from stack import ROOT, wait_until
 
@@ -137,16 +136,6 @@ def test_large_recordings_go_in_chunks_of_limited_size() -> None:
     found = list(chunks((Frame(1, "x" * 1000) for _ in range(2000)), None))
     assert all(sum(map(len, texts)) < 200_000 for _, texts in found)
     assert sum(len(texts) for _, texts in found) == 2000
-
-
-def test_patience_ends_only_when_nothing_moves() -> None:
-    patience = Patience("Nothing moved", lambda _: None, limit=0.05)
-    for figure in range(20):
-        patience.note(figure, f"{figure} of 20")
-    deadline = time.monotonic() + LIMIT_SECONDS
-    with pytest.raises(MarketError, match=r"Nothing moved for 0 s: 19 of 20\."):
-        while time.monotonic() < deadline:
-            patience.note(19, "19 of 20")
 
 
 @pytest.mark.parametrize(("letter", "count"), [("x", 8 * 1024**2 + 1), ("\u00e4", 4 * 1024**2 + 1)])

@@ -3,7 +3,6 @@ from pathlib import Path
 import pytest
 
 from ops.errors import MarketError
-from ops.install.secrets import LENGTH, NAMES, ensure_secrets
 from ops.settings import OpsSettings, adopt_env_file, cache_folder, read_env_file
 
 
@@ -88,27 +87,3 @@ def test_the_cache_moves_by_its_own_variable_or_the_systems(tmp_path: Path) -> N
     assert cache_folder({"MARKET_CACHE": "/a", "XDG_CACHE_HOME": "/b"}) == Path("/a")
     assert cache_folder({"XDG_CACHE_HOME": "/b"}) == Path("/b/trading-data-dashboard")
     assert cache_folder({}) == Path("~/.cache/trading-data-dashboard").expanduser()
-
-
-def test_secrets_are_private_complete_and_safe_for_shells_and_urls(tmp_path: Path) -> None:
-    path = tmp_path / "home" / "secrets.env"
-    ensure_secrets(path)
-    values = read_env_file(path)
-    assert path.stat().st_mode & 0o777 == 0o600
-    assert set(values) == set(NAMES)
-    assert all(len(value) == LENGTH and value.isalnum() and value.isascii() for value in values.values())
-    assert len(set(values.values())) == len(NAMES)
-
-
-def test_secrets_that_are_there_stay_and_missing_ones_are_added(tmp_path: Path) -> None:
-    path = tmp_path / "secrets.env"
-    path.write_text(f"{NAMES[0]}=mine\nOTHER=kept\n")
-    path.chmod(0o644)
-    ensure_secrets(path)
-    values = read_env_file(path)
-    assert (values[NAMES[0]], values["OTHER"]) == ("mine", "kept")
-    assert set(NAMES) <= set(values)
-    assert path.stat().st_mode & 0o777 == 0o600
-    before = path.read_bytes()
-    ensure_secrets(path)
-    assert path.read_bytes() == before

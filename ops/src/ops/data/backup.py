@@ -1,90 +1,37 @@
 """Backup and restore of Cassandra's tables and of Superset's own database, while both run.
 
-A backup is one tar file: a description that names every file in it, Superset's database, and the files of a
-snapshot of each table. Cassandra compresses them already.
+A backup holds Superset's database and the files of a snapshot of each table, which Cassandra compresses.
 """
 
-import io
-import json
 import os
-import re
-import shutil
 import sqlite3
 import subprocess
-import tarfile
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 
-from cassandra import DriverException
-from cassandra.cluster import NoHostAvailable
-
-from common.cassandra import KEYSPACE, connect
+from common.cassandra import KEYSPACE
 from common.settings import ROOT
+from ops.clients import cassandra_session
+from ops.data.archive import SUPERSET_MEMBER, TABLES, Description, extract, write_archive
 from ops.errors import MarketError
 from ops.install.dependencies import ensure_jars, ensure_java
+from ops.lifecycle.services import SERVICES
 from ops.lifecycle.supervision import Supervisor
+from ops.report import Report
 from ops.settings import OpsSettings, cache_folder
 
-Report = Callable[[str], None]
-
-FORMAT = 1
-DESCRIPTION = "market-backup.json"
-SUPERSET_MEMBER = "superset/superset.db"
-TABLES = "cassandra/"
 HISTORY = "schema_migrations"  # of the database that is restored into, not of the one that was backed up
-MEMBER = re.compile(r"superset/superset\.db|cassandra/\w+(/(?!\.)[\w.+-]+)+")
 NOT_DATA = ("manifest.json", "schema.cql")
+# A snapshot links files; an import of the largest table that fits a disk of this kind takes minutes.
 NODETOOL_SECONDS = 600
+# Superset holds its database's lock for the length of one statement.
 SQLITE_SECONDS = 60.0
 # Frames received this long before a backup may not have been in it yet.
 OVERLAP = timedelta(minutes=10)
-
-
-class Description(NamedTuple):
-    """What a backup says of itself; `files` are the sizes in bytes of all others by their names."""
-
-    created: datetime
-    schema_version: int
-    files: dict[str, int]
-
-    @property
-    def text(self) -> str:
-        """Return it as it stands in the backup."""
-        return json.dumps(
-            {
-                "format": FORMAT,
-                "created": self.created.isoformat(),
-                "schema_version": self.schema_version,
-                "files": self.files,
-            },
-            indent=1,
-        )
-
-    @property
-    def tables(self) -> list[str]:
-        """Return the names of the tables."""
-        return sorted({name.split("/")[1] for name in self.files if name.startswith(TABLES)})
-
-
-def read_description(text: bytes) -> Description:
-    """Return what a backup says of itself; raise MarketError when it is none that this code knows."""
-    try:
-        found = json.loads(text)
-        description = Description(
-            datetime.fromisoformat(found["created"]),
-            int(found["schema_version"]),
-            {str(name): int(size) for name, size in found["files"].items()},
-        )
-        known = found["format"] == FORMAT and all(map(MEMBER.fullmatch, description.files))
-    except (ValueError, KeyError, TypeError, AttributeError):
-        known = False
-    if not known:
-        raise MarketError("The file was not a backup that this version of ./market made.")
-    return description
 
 
 def backup(settings: OpsSettings, target: str, report: Report) -> None:
@@ -113,11 +60,17 @@ def backup(settings: OpsSettings, target: str, report: Report) -> None:
 
 
 def restore(settings: OpsSettings, source: str, report: Report) -> None:
-    """Add a backup's rows to the tables, newer ones stay; replace Superset's database by the backup's."""
+    """Add a backup's rows to the tables, newer ones stay; replace Superset's database by the backup's.
+
+    Everything that can be checked is checked before the first change.
+    """
     version = schema_version(settings)
     node = Node(settings, report)
     with scratch(settings) as folder:
         description = extract(source, folder, version)
+        check_tables(description.tables, table_names(settings))
+        if SUPERSET_MEMBER in description.files:
+            check_database(folder / SUPERSET_MEMBER)
         for table in description.tables:
             node.run("import", KEYSPACE, table, str(folder / TABLES / table))
         restored = folder / SUPERSET_MEMBER
@@ -129,8 +82,15 @@ def restore(settings: OpsSettings, source: str, report: Report) -> None:
     report(f"Restored {len(description.tables)} tables of Cassandra as of {description.created:%F %T} UTC.")
     if SUPERSET_MEMBER in description.files:
         restart_superset(settings, report)
-    since = (description.created - OVERLAP).isoformat(timespec="minutes")
-    report(f"What the journal holds of the time since comes back by ./market republish --from {since}")
+    report(
+        "To restore what the journal holds of the time since, run "
+        f"./market republish --from {republish_start(description.created)}"
+    )
+
+
+def republish_start(created: datetime) -> str:
+    """Return from when on the journal may hold what a backup does not."""
+    return (created - OVERLAP).isoformat(timespec="minutes")
 
 
 def superset_database(settings: OpsSettings) -> Path:
@@ -154,18 +114,24 @@ def scratch(settings: OpsSettings) -> Iterator[Path]:
 
 
 def schema_version(settings: OpsSettings) -> int:
-    """Return the number of the newest step of the schema; raise MarketError when Cassandra is away."""
-    try:
-        session = connect(settings, "ops", settings.cassandra_ops_password)
-        try:
-            return int(session.execute(f"SELECT max(version) AS version FROM {HISTORY}").one().version)  # noqa: S608
-        finally:
-            session.cluster.shutdown()
-    except (NoHostAvailable, DriverException):
+    """Return the number of the newest step of the schema; raise MarketError when Cassandra does not say."""
+    with cassandra_session(settings) as session:
+        return int(session.execute(f"SELECT max(version) AS version FROM {HISTORY}").one().version)  # noqa: S608
+
+
+def table_names(settings: OpsSettings) -> set[str]:
+    """Return the names of the keyspace's tables."""
+    with cassandra_session(settings) as session:
+        return set(session.cluster.metadata.keyspaces[KEYSPACE].tables)
+
+
+def check_tables(names: Iterable[str], present: Collection[str]) -> None:
+    """Expect that every table of a backup is in the schema."""
+    unknown = [name for name in names if name not in present or name == HISTORY]
+    if unknown:
         raise MarketError(
-            f"Cassandra did not answer at {settings.cassandra_host}:{settings.cassandra_port}; "
-            "start the stack with ./market up."
-        ) from None
+            f"The backup held the table {unknown[0]}, unknown to this schema; nothing was restored."
+        )
 
 
 class Node:
@@ -185,23 +151,23 @@ class Node:
         ]
 
     def run(self, *arguments: str) -> str:
-        """Run one of its commands and return what it printed; raise MarketError with its own words."""
+        """Run one of its commands and return its output; raise MarketError with its own words."""
         with tempfile.NamedTemporaryFile("w", prefix="nodetool-") as password:
             password.write(f"admin {self._password}\n")
             password.flush()
             command = [*self._command, "-pwf", password.name, *arguments]
             try:
-                done = subprocess.run(
+                result = subprocess.run(
                     command, capture_output=True, text=True, timeout=NODETOOL_SECONDS, check=False
                 )
             except subprocess.TimeoutExpired:
                 raise MarketError(
                     f"Cassandra's {arguments[0]} took more than {NODETOOL_SECONDS} s; see ./market doctor."
                 ) from None
-        if done.returncode != 0:
-            said = " ".join((done.stderr or done.stdout).split())[:300]
-            raise MarketError(f"Cassandra's {arguments[0]} failed: {said}")
-        return done.stdout
+        if result.returncode != 0:
+            output = " ".join((result.stderr or result.stdout).split())[:300]
+            raise MarketError(f"Cassandra's {arguments[0]} failed: {output}")
+        return result.stdout
 
 
 def snapshot_files(tables: Path, tag: str) -> Iterator[tuple[str, Path]]:
@@ -215,14 +181,26 @@ def snapshot_files(tables: Path, tag: str) -> Iterator[tuple[str, Path]]:
                 yield f"{TABLES}{table}/{path.relative_to(folder)}", path
 
 
+def check_database(path: Path) -> None:
+    """Expect a whole SQLite database with Superset's table of users."""
+    try:
+        with closing(sqlite3.connect(path, timeout=SQLITE_SECONDS)) as database:
+            [result] = database.execute("PRAGMA quick_check(1)").fetchone()
+            database.execute("SELECT count(*) FROM ab_user").fetchone()
+    except sqlite3.Error as error:
+        result = str(error)
+    if result != "ok":
+        raise MarketError(f"The backup held no database of Superset ({result}); nothing was restored.")
+
+
 def copy_database(source: Path, target: Path) -> None:
     """Copy an SQLite database that may be in use over another that may be."""
     try:
         with (
-            closing(sqlite3.connect(source, timeout=SQLITE_SECONDS)) as old,
-            closing(sqlite3.connect(target, timeout=SQLITE_SECONDS)) as new,
+            closing(sqlite3.connect(source, timeout=SQLITE_SECONDS)) as original,
+            closing(sqlite3.connect(target, timeout=SQLITE_SECONDS)) as copy,
         ):
-            old.backup(new)
+            original.backup(copy)
     except sqlite3.Error as error:
         raise MarketError(f"Superset's database could not be copied to {target}: {error}.") from None
 
@@ -237,90 +215,17 @@ def output(target: str) -> Iterator[IO[bytes]]:
             yield stream
         return
     path = Path(target)
-    draft = path.with_name(f"{path.name}.part")
+    temporary = path.with_name(f"{path.name}.part")
     if path.exists():
         raise MarketError(f"{path} existed already: name another file.")
     try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
             yield stream
-        draft.rename(path)
+        temporary.rename(path)
     except OSError as error:
         raise MarketError(f"{path} could not be written: {error.strerror}.") from None
     finally:
-        draft.unlink(missing_ok=True)
-
-
-def write_archive(stream: IO[bytes], description: Description, members: dict[str, Path]) -> None:
-    """Write the description, then the files that it names."""
-    with tarfile.open(fileobj=stream, mode="w|") as archive:
-        text = description.text.encode()
-        first = tarfile.TarInfo(DESCRIPTION)
-        first.size, first.mtime = len(text), int(description.created.timestamp())
-        archive.addfile(first, io.BytesIO(text))
-        for name, path in members.items():
-            archive.add(path, name, recursive=False)
-
-
-def extract(source: str, folder: Path, version: int) -> Description:
-    """Unpack a backup and return its description; raise MarketError unless it is whole and not too new."""
-    name = "Standard input" if source == "-" else source
-    if source == "-" and os.isatty(0):
-        raise MarketError("A backup does not come from a terminal: name its file, or send it by <.")
-    try:
-        with (
-            os.fdopen(os.dup(0), "rb") if source == "-" else Path(source).open("rb") as stream,
-            tarfile.open(fileobj=stream, mode="r|") as archive,
-        ):
-            description = describe(archive.next(), archive)
-            if description.schema_version > version:
-                raise MarketError(
-                    f"{name} was made at schema version {description.schema_version}, newer than this code's "
-                    f"{version}: run the newer code first."
-                )
-            check_space(folder, sum(description.files.values()))
-            for member in archive:
-                content = archive.extractfile(member) if member.name in description.files else None
-                if content is not None:
-                    path = folder / member.name
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    with path.open("wb") as file:
-                        shutil.copyfileobj(content, file)
-    except tarfile.TarError:
-        raise MarketError(f"{name} was not a backup, or not a whole one.") from None
-    except FileNotFoundError:
-        raise MarketError(f"There was no file {name}.") from None
-    except OSError as error:
-        raise MarketError(f"{name} could not be unpacked: {error.strerror}.") from None
-    missing = list(not_whole(folder, description.files.items()))
-    if missing:
-        raise MarketError(f"{name} was not whole: {missing[0]} was missing or cut short.")
-    return description
-
-
-def describe(first: tarfile.TarInfo | None, archive: tarfile.TarFile) -> Description:
-    """Read the description, which has to be the first in a backup."""
-    content = archive.extractfile(first) if first is not None and first.name == DESCRIPTION else None
-    if content is None:
-        raise tarfile.TarError
-    return read_description(content.read())
-
-
-def check_space(folder: Path, size: int) -> None:
-    """Expect space for the unpacked files."""
-    free = shutil.disk_usage(folder).free
-    if free < size:
-        raise MarketError(
-            f"The backup needed {size / 1024**3:.1f} GB, and {free / 1024**3:.1f} GB of disk were free: "
-            "free some disk space."
-        )
-
-
-def not_whole(folder: Path, files: Iterable[tuple[str, int]]) -> Iterator[str]:
-    """Yield the names of files that are not there with their size."""
-    for name, size in files:
-        path = folder / name
-        if not path.is_file() or path.stat().st_size != size:
-            yield name
+        temporary.unlink(missing_ok=True)
 
 
 def restart_superset(settings: OpsSettings, report: Report) -> None:
@@ -329,6 +234,7 @@ def restart_superset(settings: OpsSettings, report: Report) -> None:
     if supervisor.pid() is None:
         report("Restart Superset, which then brings its restored database up to date.")
         return
-    supervisor.stop("superset")
-    supervisor.start("superset")
-    report("Superset starts anew with its restored database.")
+    [service] = [service for service in SERVICES if service.name == "superset"]
+    supervisor.stop(service.name, service.stop_seconds)
+    supervisor.start(service.name)
+    report("Superset starts again with its restored database.")

@@ -1,5 +1,7 @@
 """Play a recording through the feed service, and wait until the last of its trades is stored."""
 
+import socket
+import struct
 import time
 import uuid
 from collections import Counter
@@ -15,8 +17,10 @@ from common.frames import read_frame
 from common.heartbeat import MAX_AGE_SECONDS, read_heartbeat
 from common.limits import MAX_FRAME_BYTES
 from common.recording import Frame, RecordingError, read_recording
-from ops.data.replay_progress import NO_PROGRESS_SECONDS, Patience, Report, Watch
+from ops.data.replay_tracker import Partition, ReplayTracker
+from ops.data.stall_detector import NO_PROGRESS_SECONDS, StallDetector
 from ops.errors import MarketError
+from ops.report import Report
 from ops.settings import OpsSettings
 
 CHUNK_CHARACTERS = 128 * 1024
@@ -24,8 +28,6 @@ FUTURE_TOLERANCE_MS = 5 * 60 * 1000
 HOUR_MS = 3_600_000
 MAX_UTF8_BYTES = 4
 LAST_TIMESTAMP_MS = 253_402_300_799_999  # the year 9999, the last that is stored
-
-Partition = tuple[str, int]
 
 
 class ReplayResult(NamedTuple):
@@ -78,10 +80,10 @@ def replay(  # noqa: PLR0917
     if not wait:
         journals, started = play(settings, shifted(read_recording(path), shift), survey, speed, report)
         return _result(survey, None, None, time.monotonic() - started, journals)
-    with Watch(settings) as watch:
+    with ReplayTracker(settings) as tracker:
         journals, started = play(settings, shifted(read_recording(path), shift), survey, speed, report)
-        stored, dead_lettered = watch.until_stored(survey.trades, survey.partitions, journals, report)
-        watch.until_final(report)
+        stored, dead_lettered = tracker.wait_until_stored(survey.trades, survey.partitions, journals, report)
+        tracker.wait_until_final(report)
         return _result(survey, stored, dead_lettered, time.monotonic() - started, journals)
 
 
@@ -110,7 +112,7 @@ def check_size(line: int, frame: Frame) -> None:
 
 
 def survey_frames(frames: Iterable[Frame]) -> Survey:
-    """Look at all frames."""
+    """Count what a recording holds."""
     count = trades = 0
     first_receipt = last_receipt = 0
     first_trade = newest_trade = None
@@ -124,11 +126,11 @@ def survey_frames(frames: Iterable[Frame]) -> Survey:
         trades += content.trade_count
         for symbol, group in content.trades.items():
             for trade in group:
-                made = trade["t"]
-                if 0 <= made <= LAST_TIMESTAMP_MS:
-                    partitions[symbol, made - made % HOUR_MS] += 1
-                    first_trade = made if first_trade is None else first_trade
-                    newest_trade = made if newest_trade is None else max(newest_trade, made)
+                traded_ms = trade["t"]
+                if 0 <= traded_ms <= LAST_TIMESTAMP_MS:
+                    partitions[symbol, traded_ms - traded_ms % HOUR_MS] += 1
+                    first_trade = traded_ms if first_trade is None else first_trade
+                    newest_trade = traded_ms if newest_trade is None else max(newest_trade, traded_ms)
     return Survey(count, trades, dict(partitions), first_receipt, last_receipt, first_trade, newest_trade)
 
 
@@ -161,9 +163,11 @@ def _shift_text(text: str, shift: int) -> str:
     if not isinstance(frame, dict) or frame.get("type") != "trade" or not isinstance(frame.get("data"), list):
         return text
     for trade in frame["data"]:
-        made = trade.get("t") if isinstance(trade, dict) else None
-        if isinstance(made, int | float) and not isinstance(made, bool) and 0 <= made <= LAST_TIMESTAMP_MS:
-            trade["t"] = made + shift
+        traded_ms = trade.get("t") if isinstance(trade, dict) else None
+        if not isinstance(traded_ms, int | float) or isinstance(traded_ms, bool):
+            continue
+        if 0 <= traded_ms <= LAST_TIMESTAMP_MS:
+            trade["t"] = traded_ms + shift
     return orjson.dumps(frame).decode()
 
 
@@ -196,25 +200,29 @@ def play(
         with connect(
             address, proxy=None, compression=None, max_size=None, ping_interval=None, close_timeout=1
         ) as connection:
+            limit_sending(connection.socket)
             journals: list[str] = []
             connection.send(orjson.dumps({"run": run}).decode())
-            patience = Patience("The feed service took no more frames", report)
+            stall = StallDetector("The feed service took no more frames", report)
             started = time.monotonic()
             sent = 0
             try:
                 for due, chunk in chunks(frames, speed):
-                    _listen(connection, journals, started + due)
+                    _read_answers(connection, journals, started + due)
                     connection.send(orjson.dumps(chunk).decode())
                     sent += len(chunk)
-                    patience.note(sent, f"sent {sent:,} of {survey.frames:,} frames")
+                    stall.update(sent, f"{sent:,} of {survey.frames:,} frames were sent")
                 connection.send(orjson.dumps({"end": True}).decode())
             except ConnectionClosed:
                 pass  # why it ended is among the answers
-            while not _answer(connection, journals, NO_PROGRESS_SECONDS):
+            while not _read_answer(connection, journals, NO_PROGRESS_SECONDS):
                 continue
             return journals, started
     except ConnectionClosed:
-        raise MarketError("The feed service ended during the replay; see ./market logs feed.") from None
+        raise MarketError(
+            f"The feed service ended the replay, or took no frames for {NO_PROGRESS_SECONDS:.0f} s; "
+            "see ./market logs feed."
+        ) from None
     except TimeoutError:
         raise MarketError(
             f"The feed service did not answer for {NO_PROGRESS_SECONDS:.0f} s; see ./market logs feed."
@@ -225,17 +233,27 @@ def play(
         ) from None
 
 
-def _listen(connection: ClientConnection, journals: list[str], until: float) -> None:
-    """Take in answers until a moment; if that has passed, those that are there."""
+def limit_sending(connection: socket.socket) -> None:
+    """Let a send fail after NO_PROGRESS_SECONDS; websockets itself waits for ever for a peer that hangs.
+
+    A limit of the whole socket would also end a paced replay, in which answers may be far apart.
+    """
+    seconds, fraction = divmod(NO_PROGRESS_SECONDS, 1)
+    limit = struct.pack("ll", int(seconds), int(fraction * 1_000_000))
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+
+
+def _read_answers(connection: ClientConnection, journals: list[str], until: float) -> None:
+    """Read answers until a moment; if that has passed, those that are there."""
     while True:
         try:
-            _answer(connection, journals, max(until - time.monotonic(), 0))
+            _read_answer(connection, journals, max(until - time.monotonic(), 0))
         except TimeoutError:
             return
 
 
-def _answer(connection: ClientConnection, journals: list[str], seconds: float) -> bool:
-    """Take in one answer; return whether it was the last. Raise TimeoutError when none comes."""
+def _read_answer(connection: ClientConnection, journals: list[str], seconds: float) -> bool:
+    """Read one answer; return whether it was the last. Raise TimeoutError when none comes."""
     answer = orjson.loads(connection.recv(seconds))
     if answer["type"] == "error":
         raise MarketError(answer["msg"])

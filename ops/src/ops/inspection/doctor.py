@@ -1,4 +1,4 @@
-"""What is wrong, and how to fix it."""
+"""Checks of the machine and the stack, each with what to do when it fails."""
 
 import os
 import shutil
@@ -15,19 +15,20 @@ from ops.install.dependencies import JAVA_VERSION, describe_java, find_java, is_
 from ops.lifecycle.orphans import find_orphans
 from ops.lifecycle.preflight import existing_parent, holder, is_free
 from ops.lifecycle.services import supervised_services
-from ops.lifecycle.stack import used_feeds
-from ops.lifecycle.supervision import Supervisor
+from ops.lifecycle.stack import is_supervised, used_feeds
+from ops.lifecycle.supervision import Supervisor, UnresponsiveSupervisorError
 from ops.ports import load_ports
 from ops.settings import OpsSettings, cache_folder
 
 NEEDED_MEMORY_GB = 5.0
 NEEDED_DISK_GB = 2.0
-FEW_DAYS = 7.0
-FORGET_SECONDS = 3600.0
+MIN_DAYS = 7.0
+# The growth of a younger store is mostly its first files.
+MIN_AGE_SECONDS = 3600.0
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at; `fix` says what to do when it was not good."""
+    """The result of one check; `fix` says what to do when it was not good."""
 
     good: bool
     what: str
@@ -37,10 +38,10 @@ class Finding(NamedTuple):
 def folder_bytes(folder: Path) -> int:
     """Return what a folder takes on the disk."""
     total = 0
-    for where, _, names in os.walk(folder):
+    for parent, _, names in os.walk(folder):
         for name in names:
             try:
-                total += (Path(where) / name).stat().st_size
+                total += (Path(parent) / name).stat().st_size
             except OSError:
                 continue
     return total
@@ -48,13 +49,13 @@ def folder_bytes(folder: Path) -> int:
 
 def days_left(free_bytes: float, data_bytes: float, age_seconds: float) -> float | None:
     """Return how many days the disk lasts if the data grows on as so far, or None when it is too young."""
-    if data_bytes <= 0 or age_seconds < FORGET_SECONDS:
+    if data_bytes <= 0 or age_seconds < MIN_AGE_SECONDS:
         return None
     return free_bytes / (data_bytes / age_seconds) / 86_400
 
 
 def machine(settings: OpsSettings) -> Iterator[Finding]:
-    """Look at Java, clock, memory and disk."""
+    """Check Java, clock, memory and disk."""
     java = find_java(os.environ)
     if java is None:
         yield Finding(
@@ -74,10 +75,10 @@ def machine(settings: OpsSettings) -> Iterator[Finding]:
     yield Finding(
         True,
         f"the clock says {clock}"
-        + ("" if synchronised else "; no time service was found that keeps it right"),
+        + ("" if synchronised else "; no time service (systemd-timesyncd, chrony, ntpd) was found"),
     )
     gigabytes = psutil.virtual_memory().available / 1024**3
-    running = Supervisor(settings.market_home).pid() is not None
+    running = is_supervised(settings.market_home)
     yield Finding(
         running or gigabytes >= NEEDED_MEMORY_GB,
         f"{gigabytes:.1f} GB of memory were available",
@@ -87,7 +88,7 @@ def machine(settings: OpsSettings) -> Iterator[Finding]:
 
 
 def disk(home: Path) -> Finding:
-    """Look at the space, and at how fast the data takes it."""
+    """Check the space, and how fast the data takes it."""
     free = shutil.disk_usage(existing_parent(home)).free
     data = folder_bytes(home)
     feeds = home / "data" / "feeds"
@@ -100,21 +101,25 @@ def disk(home: Path) -> Finding:
             if days < 3650
             else ", enough for more than ten years of such growth"
         )
-    good = free >= NEEDED_DISK_GB * 1024**3 and (days is None or days >= FEW_DAYS)
+    good = free >= NEEDED_DISK_GB * 1024**3 and (days is None or days >= MIN_DAYS)
     return Finding(good, what, "free some disk space, shorten the retention in .env, or move MARKET_HOME")
 
 
 def stack(settings: OpsSettings) -> Iterator[Finding]:
-    """Look at the supervisor, the ports and every service."""
+    """Check the supervisor, the ports and every service."""
     home = settings.market_home
-    pid = Supervisor(home).pid()
+    try:
+        pid = Supervisor(home).pid()
+    except UnresponsiveSupervisorError as error:
+        yield Finding(False, "the supervisor did not answer", str(error))
+        return
     if pid is None:
         remaining = find_orphans(home)
         if remaining:
             yield Finding(
                 False,
                 f"{len(remaining)} processes had lost their supervisor",
-                "run ./market up, which ends them and begins anew, or ./market down",
+                "run ./market up, which ends them and starts the stack again, or ./market down",
             )
             return
         yield Finding(True, "the stack was not running")
@@ -129,27 +134,27 @@ def stack(settings: OpsSettings) -> Iterator[Finding]:
     yield Finding(
         True, f"the supervisor had pid {pid}; feeds so far: {', '.join(used_feeds(home)) or 'none'}"
     )
-    found = services_status(settings)
+    statuses = services_status(settings)
     for service in supervised_services(settings):
-        status = found[service.name]
+        status = statuses[service.name]
         what = f"{service.name} was {status['state']}" + (f": {status['reason']}" if status["reason"] else "")
         yield Finding(
-            status["ready"], what, f"see ./market logs {service.name}; ./market down and up begin it anew"
+            status["ready"], what, f"see ./market logs {service.name}; ./market down and up start it again"
         )
 
 
 def log_errors(settings: OpsSettings) -> Iterator[Finding]:
-    """Look for errors in what was logged last."""
+    """Report errors among the last log lines."""
     for service in supervised_services(settings):
-        told = errors(tail(log_file(settings.market_home, service.name), 500))
-        if told:
+        lines = errors(tail(log_file(settings.market_home, service.name), 500))
+        if lines:
             yield Finding(
-                True, f"{service.name} logged {len(told)} errors lately, the last one: {told[-1][:160]}"
+                True, f"{service.name} logged {len(lines)} errors lately, the last one: {lines[-1][:160]}"
             )
 
 
 def diagnose(settings: OpsSettings) -> Iterator[Finding]:
-    """Look at everything."""
+    """Run every check."""
     yield from machine(settings)
     yield from stack(settings)
     yield from log_errors(settings)

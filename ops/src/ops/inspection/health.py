@@ -13,7 +13,7 @@ def main(name: str) -> int:
     service = next(service for service in SERVICES if service.name == name)
     try:
         settings = OpsSettings.load()
-        # Only this container writes here, and its signs of life end with it.
+        # Only this container writes here, and its heartbeats end with it.
         heartbeat = read_heartbeat(settings.market_home, name) or {}
         reason = service.probe(settings, int(heartbeat.get("pid", 0)))
     except SettingsError as error:

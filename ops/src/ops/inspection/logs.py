@@ -32,13 +32,15 @@ def tail(path: Path, lines: int, since: int = 0) -> list[str]:
 
 
 def last_error(lines: list[str]) -> str | None:
-    """Return the last line that tells of an error, else the last line with text."""
-    told = [line.strip() for line in lines if line.strip() and not STACK_FRAME.match(line)]
-    return next((line for line in reversed(told) if ERROR.search(line)), told[-1] if told else None)
+    """Return the last line about an error, else the last line with text."""
+    messages = [line.strip() for line in lines if line.strip() and not STACK_FRAME.match(line)]
+    return next(
+        (line for line in reversed(messages) if ERROR.search(line)), messages[-1] if messages else None
+    )
 
 
 def errors(lines: list[str]) -> list[str]:
-    """Return the lines that tell of an error."""
+    """Return the lines about an error."""
     return [line.strip() for line in lines if ERROR.search(line) and not STACK_FRAME.match(line)]
 
 

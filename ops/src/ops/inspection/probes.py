@@ -1,5 +1,6 @@
-"""Whether a service is ready: each probe logs in, asks, and says why not, or returns None."""
+"""Whether a service is ready: each probe logs in, makes a request, and returns why it failed, or None."""
 
+import json
 import socket
 import time
 import urllib.error
@@ -9,24 +10,27 @@ from http.client import HTTPException
 
 from common.heartbeat import MAX_AGE_SECONDS, read_heartbeat
 from common.settings import ROOT
+from ops.errors import MarketError
 from ops.ports import load_ports
 from ops.settings import OpsSettings
 
 Probe = Callable[[OpsSettings, int], str | None]
 LOCALHOST = "127.0.0.1"
-ASKER = "127.0.0.2"
+SOURCE_ADDRESS = "127.0.0.2"
+# A probe is repeated; one answer may take so long on a host that is busy starting nine services.
 ANSWER_SECONDS = 5.0
 MAX_REASON_BYTES = 1000
+PRESTO_LIMITS = {"query_max_run_time": "30s"}  # without a worker Presto keeps a query queued
 SCHEMA = ROOT / "cassandra" / "schema"
 
 
 def is_open(host: str, port: int) -> bool:
-    """Tell whether something listens on a port.
+    """Return whether something listens on a port.
 
-    This machine is asked from an address of its own: from the same one, a try may be given the very port it
-    looks for.
+    A local port is tried from another local address: from the same one, the connection may be given the very
+    port that it is to reach, and connect to itself.
     """
-    source = (ASKER, 0) if host == LOCALHOST else None
+    source = (SOURCE_ADDRESS, 0) if host == LOCALHOST else None
     try:
         with socket.create_connection((host, port), timeout=1, source_address=source):
             return True
@@ -41,15 +45,14 @@ def kafka(settings: OpsSettings, pid: int) -> str | None:
     from confluent_kafka import KafkaException
     from confluent_kafka.admin import AdminClient
 
-    from common.kafka import client_config
+    from ops.clients import kafka_config
 
-    config = client_config(settings, "admin", settings.kafka_admin_password)
     try:
-        found = AdminClient({**config, "log_level": 0}).list_topics(timeout=ANSWER_SECONDS).topics
+        topics = AdminClient(kafka_config(settings)).list_topics(timeout=ANSWER_SECONDS).topics
     except KafkaException as error:
         return f"the login failed: {error.args[0].str()}"
     expected = (settings.kafka_topic_name, settings.dead_letter_topic, settings.events_topic)
-    missing = [topic for topic in expected if topic not in found]
+    missing = [topic for topic in expected if topic not in topics]
     return f"the topics {', '.join(missing)} were missing" if missing else None
 
 
@@ -57,18 +60,15 @@ def cassandra(settings: OpsSettings, pid: int) -> str | None:
     """Log in to Cassandra and look whether the schema is the newest."""
     if not is_open(settings.cassandra_host, settings.cassandra_port):
         return f"port {settings.cassandra_port} was closed"
-    from cassandra import DriverException
-    from cassandra.cluster import NoHostAvailable
-
-    from common.cassandra import connect
+    from common.cassandra import ERRORS, connect
 
     try:
         session = connect(settings, "ops", settings.cassandra_ops_password)
-    except (NoHostAvailable, DriverException) as error:
+    except ERRORS as error:
         return f"the login failed: {' '.join(str(error).split())[:200]}"
     try:
         version = session.execute("SELECT max(version) AS version FROM schema_migrations").one().version
-    except DriverException as error:
+    except ERRORS as error:
         return f"the schema was not there yet: {error}"
     finally:
         session.cluster.shutdown()
@@ -77,27 +77,30 @@ def cassandra(settings: OpsSettings, pid: int) -> str | None:
 
 
 def presto(settings: OpsSettings, pid: int) -> str | None:
-    """Ask Presto for Cassandra's tables."""
+    """Read the names of Cassandra's tables through Presto."""
     from ops.inspection.query import run_query
 
     if not is_open(settings.presto_host, settings.presto_port):
         return f"port {settings.presto_port} was closed"
-    info = fetch(f"http://{settings.presto_host}:{settings.presto_port}/v1/info")
-    if '"starting":false' not in info:
-        return f"it was still starting: {info[:100]}"
     try:
-        tables = run_query(settings, "show tables from cassandra.market")
-    except Exception as error:
+        info = json.loads(fetch(f"http://{settings.presto_host}:{settings.presto_port}/v1/info"))
+        if info["starting"]:
+            return "it was still starting"
+        tables = run_query(settings, "show tables from cassandra.market", PRESTO_LIMITS)
+    except (OSError, ValueError, KeyError, MarketError) as error:
         return str(error)
     return None if tables else "Cassandra's tables were not there"
 
 
-def http(port: str, path: str) -> Probe:
+def http_health(port: str, path: str) -> Probe:
     """Expect any good answer over HTTP at the port that a variable names."""
 
     def probe(settings: OpsSettings, pid: int) -> str | None:
-        answer = fetch(f"http://{LOCALHOST}:{load_ports().by_variable()[port]}{path}")
-        return answer.removeprefix("!") if answer.startswith("!") else None
+        try:
+            fetch(f"http://{LOCALHOST}:{load_ports().by_variable()[port]}{path}")
+        except OSError as error:
+            return str(error)
+        return None
 
     return probe
 
@@ -126,25 +129,25 @@ def fetch_or_raise(url: str) -> str:
 
 
 def fetch(url: str) -> str:
-    """Return what a local URL answers, or `!` and why it did not."""
+    """Return what a URL answers; raise OSError with a sentence when it does not."""
     try:
         return fetch_or_raise(url)
     except (OSError, HTTPException) as error:
-        return f"!{url} did not answer: {getattr(error, 'reason', error)}"
+        raise OSError(f"{url} did not answer: {getattr(error, 'reason', error)}") from None
 
 
 def heartbeat(service: str) -> Probe:
-    """Expect a fresh sign of life from the very process that is supervised."""
+    """Expect a fresh heartbeat from the very process that is supervised."""
 
     def probe(settings: OpsSettings, pid: int) -> str | None:
-        found = read_heartbeat(settings.market_home, service)
-        if found is None or found.get("pid") != pid:
-            return "it had given no sign of life yet"
-        age = time.time() - float(found.get("at", 0))
+        beat = read_heartbeat(settings.market_home, service)
+        if beat is None or beat.get("pid") != pid:
+            return "it had written no heartbeat yet"
+        age = time.time() - float(beat.get("at", 0))
         if age > MAX_AGE_SECONDS:
-            return f"its last sign of life was {age:.0f} s old"
-        if found.get("ready") is True:
+            return f"its last heartbeat was {age:.0f} s old"
+        if beat.get("ready") is True:
             return None
-        return "; ".join(found.get("problems") or ()) or "it was not ready yet"
+        return "; ".join(beat.get("problems") or ()) or "it was not ready yet"
 
     return probe

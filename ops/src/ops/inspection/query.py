@@ -1,5 +1,7 @@
 """SQL through Presto."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import prestodb
@@ -9,17 +11,24 @@ from ops.errors import MarketError
 from ops.settings import OpsSettings
 
 USER = "ops"
+# Presto answers each request at once, with the state of the query where that still runs.
 TIMEOUT_SECONDS = 30.0
 
 
-def run_query(settings: OpsSettings, sql: str) -> list[dict[str, Any]]:
-    """Return the rows as objects; raise MarketError with Presto's own words when it refuses."""
+def run_query(
+    settings: OpsSettings, sql: str, limits: Mapping[str, str] = MappingProxyType({})
+) -> list[dict[str, Any]]:
+    """Return the rows as objects; raise MarketError with Presto's own words when it refuses.
+
+    `limits` are session properties, such as `query_max_run_time`.
+    """
     connection = prestodb.dbapi.connect(
         host=settings.presto_host,
         port=settings.presto_port,
         user=USER,
         source="market",
         http_headers={"X-Presto-Time-Zone": "UTC"},
+        session_properties=dict(limits),
         request_timeout=TIMEOUT_SECONDS,
     )
     connection._http_session.trust_env = False  # a proxy has no business with a local server

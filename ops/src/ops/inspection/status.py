@@ -9,6 +9,7 @@ from typing import Any, Literal, TypedDict
 import psutil
 
 from common.heartbeat import read_heartbeat
+from ops.errors import MarketError
 from ops.inspection.metrics import read_metrics
 from ops.inspection.probes import LOCALHOST
 from ops.lifecycle.services import SERVICES, Service
@@ -18,6 +19,7 @@ from ops.ports import load_ports
 from ops.settings import OpsSettings
 
 State = Literal["MISSING", "STARTING", "READY", "UNHEALTHY", "EXITED"]
+# A server of this machine that is ready answers within a second; a status is to be there soon.
 ANSWER_SECONDS = 5.0
 
 
@@ -36,7 +38,7 @@ class ServiceStatus(TypedDict):
 def state_of(
     process: Process | None, reason: str | None, was_ready: bool, uptime: float, ready_seconds: float
 ) -> State:
-    """Name the state of a service: `reason` says why its probe was not content."""
+    """Return the state of a service; `reason` says why its probe failed, None that it did not."""
     if process is None or process.state == "STOPPED":
         return "MISSING"
     if process.pid == 0:
@@ -62,10 +64,10 @@ def memory(pid: int) -> float:
 
 
 def unsupervised(settings: OpsSettings, name: str) -> Process | None:
-    """Return the process that systemd started, by its sign of life; None when there is none."""
-    found = read_heartbeat(settings.market_home, name)
+    """Return the process that systemd started, by its heartbeat; None when there is none."""
+    heartbeat = read_heartbeat(settings.market_home, name)
     try:
-        pid = int(found["pid"]) if found else 0
+        pid = int(heartbeat["pid"]) if heartbeat else 0
         return Process("RUNNING", pid, psutil.Process(pid).create_time()) if pid else None
     except psutil.Error:
         return None
@@ -103,10 +105,10 @@ def kafka_lag(settings: OpsSettings) -> int | None:
     """Return how many messages the stream processor has not stored yet, or None when Kafka does not say."""
     from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-    from common.kafka import TRADES_GROUP, client_config
+    from common.kafka import TRADES_GROUP
+    from ops.clients import kafka_config
 
-    config = client_config(settings, "admin", settings.kafka_admin_password)
-    consumer = Consumer({**config, "group.id": TRADES_GROUP, "enable.auto.commit": False, "log_level": 0})
+    consumer = Consumer(kafka_config(settings) | {"group.id": TRADES_GROUP, "enable.auto.commit": False})
     try:
         topic = consumer.list_topics(settings.kafka_topic_name, timeout=ANSWER_SECONDS).topics[
             settings.kafka_topic_name
@@ -125,22 +127,14 @@ def kafka_lag(settings: OpsSettings) -> int | None:
 
 def newest_trade_age(settings: OpsSettings) -> float | None:
     """Return how many seconds ago the newest stored trade was made, or None when there is none."""
-    from cassandra import DriverException
-    from cassandra.cluster import NoHostAvailable
-
-    from common.cassandra import connect
+    from ops.clients import cassandra_session
 
     try:
-        session = connect(settings, "ops", settings.cassandra_ops_password)
-    except (NoHostAvailable, DriverException):
+        with cassandra_session(settings) as session:
+            newest = session.execute("SELECT max(last_seen) AS newest FROM symbols").one().newest
+    except MarketError:
         return None
-    try:
-        newest = session.execute("SELECT max(last_seen) AS newest FROM symbols").one().newest
-        return round((datetime.now(UTC) - newest.replace(tzinfo=UTC)).total_seconds(), 3) if newest else None
-    except DriverException:
-        return None
-    finally:
-        session.cluster.shutdown()
+    return round((datetime.now(UTC) - newest.replace(tzinfo=UTC)).total_seconds(), 3) if newest else None
 
 
 def pipeline(settings: OpsSettings, services: Mapping[str, ServiceStatus]) -> dict[str, float | int | None]:
@@ -179,11 +173,11 @@ def services_status(settings: OpsSettings) -> dict[str, ServiceStatus]:
     processes = supervisor.processes() if supervisor.pid() is not None else {}
     ready_pids = read_state(settings.market_home).get("ready", {})
     with ThreadPoolExecutor(len(SERVICES)) as pool:
-        found = pool.map(
+        statuses = pool.map(
             lambda service: service_status(settings, service, processes.get(service.name), ready_pids),
             SERVICES,
         )
-        return {service.name: status for service, status in zip(SERVICES, found, strict=True)}
+        return {service.name: status for service, status in zip(SERVICES, statuses, strict=True)}
 
 
 def status(settings: OpsSettings) -> dict[str, Any]:
@@ -196,17 +190,17 @@ def status(settings: OpsSettings) -> dict[str, Any]:
     }
 
 
-def text(found: Mapping[str, Any]) -> str:
+def text(status: Mapping[str, Any]) -> str:
     """Return a status as lines for a terminal."""
     lines = [f"{'SERVICE':<18}{'STATE':<11}{'PID':>8}{'PORT':>7}{'UPTIME':>10}{'RSS MB':>8}"]
-    for name, one in found["services"].items():
-        uptime = "" if one["uptime_s"] is None else f"{one['uptime_s']:.0f} s"
-        cells = (one["pid"] or "", one["port"] or "", uptime, one["rss_mb"] or "")
+    for name, service in status["services"].items():
+        uptime = "" if service["uptime_s"] is None else f"{service['uptime_s']:.0f} s"
+        cells = (service["pid"] or "", service["port"] or "", uptime, service["rss_mb"] or "")
         row = "".join(f"{cell:>{width}}" for cell, width in zip(cells, (8, 7, 10, 8), strict=True))
-        lines.append(f"{name:<18}{one['state']:<11}{row}  {one['reason'] or ''}".rstrip())
+        lines.append(f"{name:<18}{service['state']:<11}{row}  {service['reason'] or ''}".rstrip())
     lines.append("")
-    for name, figure in found["pipeline"].items():
+    for name, figure in status["pipeline"].items():
         lines.append(f"{name:<22}{'unknown' if figure is None else figure}")
     lines.append("")
-    lines.extend(f"{name:<12}{url}" for name, url in found["urls"].items())
+    lines.extend(f"{name:<12}{url}" for name, url in status["urls"].items())
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Bring uv and the locked Python environment: bootstrap.py SOURCE CACHE ENVIRONMENT [PACKAGE ...].
+"""Install uv and the locked Python environment: bootstrap.py SOURCE CACHE ENVIRONMENT [PACKAGE ...].
 
 SOURCE is the root of the workspace, or a list of pinned requirements. Of a workspace these packages are
 installed, or else all of them with the tools of its developers.
@@ -38,7 +38,11 @@ WHEELS = {
 }
 DEFAULT_INDEX = "https://pypi.org/simple"
 NEEDED_BYTES = 3 * 1024**3
+# The longest silence of a server that downloads from; not the time of a whole download.
 TIMEOUT_SECONDS = 120
+# The longest time of one step of an installation: 2 GB over a slow line.
+INSTALL_SECONDS = 1800
+LOCK_POLL_SECONDS = 0.5
 
 
 class BootstrapError(Exception):
@@ -111,10 +115,10 @@ def ensure_uv(cache: Path, environ: Mapping[str, str]) -> Path:
     with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
         content = archive.read(next(name for name in archive.namelist() if name.endswith("/scripts/uv")))
     binary.parent.mkdir(parents=True, exist_ok=True)
-    draft = binary.with_name(f"{binary.name}.{os.getpid()}")
-    draft.write_bytes(content)
-    draft.chmod(0o755)
-    draft.replace(binary)
+    temporary = binary.with_name(f"{binary.name}.{os.getpid()}")
+    temporary.write_bytes(content)
+    temporary.chmod(0o755)
+    temporary.replace(binary)
     return binary
 
 
@@ -131,13 +135,24 @@ def uv_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def run_uv(uv: Path, *arguments: str) -> None:
-    """Run uv; raise BootstrapError with the last of what it said when it fails."""
-    result = subprocess.run(
-        [uv, "-q", *arguments], env=uv_environment(os.environ), capture_output=True, text=True, check=False
-    )
+    """Run uv; raise BootstrapError with the end of its output when it fails."""
+    try:
+        result = subprocess.run(
+            [uv, "-q", *arguments],
+            env=uv_environment(os.environ),
+            capture_output=True,
+            text=True,
+            timeout=INSTALL_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise BootstrapError(
+            f"uv took more than {INSTALL_SECONDS} s to build the Python environment: "
+            "check the network and its proxy."
+        ) from None
     if result.returncode != 0:
-        said = " ".join(result.stderr.split())[-800:]
-        raise BootstrapError(f"uv could not build the Python environment: {said}")
+        output = " ".join(result.stderr.split())[-800:]
+        raise BootstrapError(f"uv could not build the Python environment: {output}")
 
 
 @contextmanager
@@ -145,12 +160,31 @@ def building(target: Path) -> Iterator[bool]:
     """Keep two runs from building one folder at once; yield whether it still has to be built."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.with_name(f"{target.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        wait_for_lock(lock.fileno(), target)
         yield not is_complete(target)
 
 
+def wait_for_lock(lock: int, target: Path) -> None:
+    """Wait until no other run installs the same; raise BootstrapError when that takes too long."""
+    deadline = time.monotonic() + INSTALL_SECONDS
+    reported = False
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise BootstrapError(
+                    f"Another run installed {target} for more than {INSTALL_SECONDS} s: end it and try again."
+                ) from None
+        if not reported:
+            print(f"Waiting for another run that installs {target} ...", file=sys.stderr, flush=True)
+            reported = True
+        time.sleep(LOCK_POLL_SECONDS)
+
+
 def is_complete(target: Path) -> bool:
-    """Tell whether an environment was built to its end and its Python is still there."""
+    """Return whether an environment was built to its end and its Python is still there."""
     return (target / ".complete").exists() and os.access(target / "bin" / "python", os.X_OK)
 
 
@@ -185,10 +219,10 @@ def export(uv: Path, root: Path, target: Path, packages: Sequence[str]) -> Path:
 
     The lock holds PyPI's own addresses; such a list installs from any index.
     """
-    chosen = [part for package in packages for part in ("--package", package)]
-    whole = ("--no-dev", *chosen) if packages else ("--all-packages", "--all-groups")
-    fixed = ("--frozen", "--no-emit-workspace", "--project", str(root), "--output-file", str(target))
-    run_uv(uv, "export", *whole, *fixed)
+    named = [part for package in packages for part in ("--package", package)]
+    selection = ("--no-dev", *named) if packages else ("--all-packages", "--all-groups")
+    output = ("--frozen", "--no-emit-workspace", "--project", str(root), "--output-file", str(target))
+    run_uv(uv, "export", *selection, *output)
     return target
 
 

@@ -1,4 +1,4 @@
-"""Bring Java, Maven, the servers' jars and Superset's environment; all but Java go to the shared cache."""
+"""Install Java, Maven, the servers' jars and Superset's environment; all but Java go to the shared cache."""
 
 import hashlib
 import os
@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -16,13 +16,15 @@ from urllib.parse import urlsplit
 from common.settings import ROOT
 from ops.errors import MarketError
 from ops.inspection.logs import tail
-from ops.install.bootstrap import building, check_space, ensure_uv, install, is_complete
+from ops.install.bootstrap import INSTALL_SECONDS, building, check_space, ensure_uv, install, is_complete
+from ops.report import Report
 
 JAVA_VERSION = 17
 JVM_FOLDER = Path("/usr/lib/jvm")
 CHROMIUM = Path("/usr/bin/chromium")
 SUPERSET_REQUIREMENTS = ROOT / "superset" / "requirements.lock.txt"
-Report = Callable[[str], None]
+# `java -version` takes a quarter of a second; one that hangs is no Java to use.
+JAVA_SECONDS = 30
 
 
 class Installed(NamedTuple):
@@ -34,9 +36,9 @@ class Installed(NamedTuple):
 
 
 def parse_java_version(text: str) -> int | None:
-    """Return the major version in a `release` file or in what `java -version` says."""
-    found = re.search(r'(?:JAVA_VERSION=|version )"(?:1\.)?(\d+)', text)
-    return int(found[1]) if found else None
+    """Return the major version in a `release` file or in the output of `java -version`."""
+    match = re.search(r'(?:JAVA_VERSION=|version )"(?:1\.)?(\d+)', text)
+    return int(match[1]) if match else None
 
 
 def java_version(home: Path) -> int | None:
@@ -47,17 +49,23 @@ def java_version(home: Path) -> int | None:
     try:
         return parse_java_version((home / "release").read_text())
     except OSError:
-        said = subprocess.run([binary, "-version"], capture_output=True, text=True, timeout=30, check=False)
-        return parse_java_version(said.stderr)
+        pass
+    try:
+        result = subprocess.run(
+            [binary, "-version"], capture_output=True, text=True, timeout=JAVA_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return parse_java_version(result.stderr)
 
 
 def java_homes(environ: Mapping[str, str], folder: Path = JVM_FOLDER) -> Iterator[Path]:
     """Yield where a Java may be: `JAVA_HOME`, the one on the path, and those the system installed."""
     if environ.get("JAVA_HOME"):
         yield Path(environ["JAVA_HOME"])
-    found = shutil.which("java", path=environ.get("PATH"))
-    if found:
-        yield Path(found).resolve().parent.parent
+    on_path = shutil.which("java", path=environ.get("PATH"))
+    if on_path:
+        yield Path(on_path).resolve().parent.parent
     yield from sorted(folder.glob(f"*{JAVA_VERSION}*"))
 
 
@@ -67,7 +75,7 @@ def find_java(environ: Mapping[str, str], folder: Path = JVM_FOLDER) -> Path | N
 
 
 def describe_java(environ: Mapping[str, str]) -> str:
-    """Say which Java was found instead of the needed one."""
+    """Describe which Java was found instead of the needed one."""
     versions = sorted(
         {version for home in java_homes(environ) if (version := java_version(home)) is not None}
     )
@@ -75,22 +83,35 @@ def describe_java(environ: Mapping[str, str]) -> str:
 
 
 def can_apt() -> bool:
-    """Tell whether this process may install Debian packages."""
+    """Return whether this process may install Debian packages."""
     return os.geteuid() == 0 and shutil.which("apt-get") is not None
 
 
 def apt_install(*packages: str) -> None:
-    """Install Debian packages; raise MarketError with the last of what apt said when that fails."""
+    """Install Debian packages; raise MarketError with the end of apt's output when that fails."""
     Path("/usr/share/man/man1").mkdir(
         parents=True, exist_ok=True
     )  # slim images lack it, and the JRE's scripts need it
     apt = ("apt-get", "-qq", "-o", "Acquire::Retries=3", "-o", "DPkg::Lock::Timeout=300")
     environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for arguments in (("update",), ("install", "-y", "--no-install-recommends", *packages)):
-        result = subprocess.run([*apt, *arguments], env=environ, capture_output=True, text=True, check=False)
+        try:
+            result = subprocess.run(
+                [*apt, *arguments],
+                env=environ,
+                capture_output=True,
+                text=True,
+                timeout=INSTALL_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise MarketError(
+                f"apt-get took more than {INSTALL_SECONDS} s to install {' and '.join(packages)}: "
+                "check the network and its proxy."
+            ) from None
         if result.returncode != 0:
-            said = " ".join(result.stderr.split())[-500:]
-            raise MarketError(f"apt-get could not install {' and '.join(packages)}: {said}")
+            output = " ".join(result.stderr.split())[-500:]
+            raise MarketError(f"apt-get could not install {' and '.join(packages)}: {output}")
 
 
 def ensure_java(report: Report) -> Path:
@@ -109,7 +130,7 @@ def ensure_java(report: Report) -> Path:
 
 
 def maven_options(environ: Mapping[str, str]) -> str:
-    """Return the JVM options that tell Maven about the proxy in the environment."""
+    """Return the JVM options that give Maven the proxy of the environment."""
     options = [environ["MAVEN_OPTS"]] if environ.get("MAVEN_OPTS") else []
     for scheme in ("https", "http"):
         proxy = environ.get(f"{scheme}_proxy") or environ.get(f"{scheme.upper()}_PROXY")
@@ -136,12 +157,12 @@ def ensure_maven(report: Report) -> Path:
     if shutil.which("mvn") is None and can_apt():
         report("Installing Maven ...")
         apt_install("maven")
-    found = shutil.which("mvn")
-    if found is None:
+    command = shutil.which("mvn")
+    if command is None:
         raise MarketError(
             "Maven was needed to fetch the servers and was not found: install Maven 3.8 or newer."
         )
-    return Path(found)
+    return Path(command)
 
 
 def ensure_chromium(report: Report) -> None:
@@ -169,8 +190,8 @@ def jar_folders(cache: Path) -> dict[str, Path]:
 
 def fetch_jars(component: str, folder: Path, java_home: Path, maven: Path) -> None:
     """Fill a component's jar folder in one step."""
-    draft = folder.with_name(f"{folder.name}.draft")
-    shutil.rmtree(draft, ignore_errors=True)
+    temporary = folder.with_name(f"{folder.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
     environ = {
         **os.environ,
         "JAVA_HOME": str(java_home),
@@ -179,14 +200,26 @@ def fetch_jars(component: str, folder: Path, java_home: Path, maven: Path) -> No
         "PYTHON": sys.executable,
     }
     log = folder.with_suffix(".log")
-    with log.open("w") as said:
-        command = [str(ROOT / "common" / "fetch-jars.sh"), component, str(draft)]
-        status = subprocess.run(command, env=environ, stdout=said, stderr=said, check=False).returncode
+    with log.open("w") as output:
+        try:
+            status = subprocess.run(
+                [ROOT / "common" / "fetch-jars.sh", component, temporary],
+                env=environ,
+                stdout=output,
+                stderr=output,
+                timeout=INSTALL_SECONDS,
+                check=False,
+            ).returncode
+        except subprocess.TimeoutExpired:
+            raise MarketError(
+                f"Fetching the jars of {component} took more than {INSTALL_SECONDS} s (see {log}): "
+                "check the network and its proxy."
+            ) from None
     if status != 0:
-        told = tail(log, 1) or [f"The jars of {component} could not be fetched (see above)."]
-        raise MarketError(told[0].replace("see above", f"see {log}"))
+        lines = tail(log, 1) or [f"The jars of {component} could not be fetched (see above)."]
+        raise MarketError(lines[0].replace("see above", f"see {log}"))
     log.unlink()
-    draft.replace(folder)
+    temporary.replace(folder)
 
 
 def ensure_jars(cache: Path, java_home: Path, report: Report) -> Path:
@@ -226,7 +259,7 @@ def ensure_superset(cache: Path, report: Report) -> Path:
 
 
 def is_installed(cache: Path) -> bool:
-    """Tell whether nothing has to be downloaded."""
+    """Return whether nothing has to be downloaded."""
     return is_complete(superset_environment(cache)) and all(
         folder.exists() for folder in jar_folders(cache).values()
     )

@@ -21,10 +21,10 @@ def ensure_secrets(path: Path) -> None:
     if missing:
         values = kept | {name: "".join(secrets.choice(ALPHABET) for _ in range(LENGTH)) for name in missing}
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f"{path.name}.{os.getpid()}")
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        temporary = path.with_name(f"{path.name}.{os.getpid()}")
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             file.writelines(f"{name}={value}\n" for name, value in values.items())
-        draft.replace(path)
+        temporary.replace(path)
     path.chmod(0o600)
 
 

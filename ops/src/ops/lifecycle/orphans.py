@@ -17,23 +17,23 @@ KILL_SECONDS = 10.0
 
 
 def belongs(environ: Mapping[str, str], home: Path) -> bool:
-    """Tell whether a process with this environment was started by the supervisor of a home."""
+    """Return whether a process with this environment was started by the supervisor of a home."""
     return environ.get(MARK) == str(home)
 
 
 def find_orphans(home: Path) -> list[psutil.Process]:
     """Return the supervised processes of a home, without this one and its ancestors."""
     own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
-    found = []
+    orphans = []
     for process in psutil.process_iter():
         if process.pid in own:
             continue
         try:
             if process.status() != psutil.STATUS_ZOMBIE and belongs(process.environ(), home):
-                found.append(process)
+                orphans.append(process)
         except (psutil.Error, OSError):
             continue
-    return found
+    return orphans
 
 
 def describe(processes: list[psutil.Process]) -> str:
@@ -47,12 +47,12 @@ def describe(processes: list[psutil.Process]) -> str:
     return ", ".join(names)
 
 
-def end(processes: list[psutil.Process], patience: float = END_SECONDS) -> None:
+def end(processes: list[psutil.Process], end_seconds: float = END_SECONDS) -> None:
     """End processes, gently first; raise MarketError when one stays."""
     for process in processes:
         _signal(process, "terminate")
         _signal(process, "resume")
-    _, alive = psutil.wait_procs(processes, timeout=patience)
+    _, alive = psutil.wait_procs(processes, timeout=end_seconds)
     for process in alive:
         _signal(process, "kill")
     _, alive = psutil.wait_procs(alive, timeout=KILL_SECONDS)

@@ -1,4 +1,4 @@
-"""What is looked at before the first change: nothing here has an effect."""
+"""Checks before the first change: nothing here has an effect."""
 
 import os
 import shutil
@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -14,6 +14,7 @@ import psutil
 from common.settings import Feed
 from ops.errors import MarketError
 from ops.ports import PortSettings
+from ops.report import Report
 
 # Cassandra's commit log (256 MB), Kafka's segments, and some days of trades.
 HOME_BYTES = 2 * 1024**3
@@ -39,7 +40,7 @@ def check_home(home: Path) -> None:
         )
 
 
-def port_conflicts(ports: Mapping[str, int]) -> str | None:
+def port_conflict(ports: Mapping[str, int]) -> str | None:
     """Return a sentence about two settings with one port."""
     counts = Counter(ports.values())
     port = next((port for port, count in counts.items() if count > 1), None)
@@ -50,7 +51,7 @@ def port_conflicts(ports: Mapping[str, int]) -> str | None:
 
 
 def is_free(port: int) -> bool:
-    """Tell whether a local port can be listened on."""
+    """Return whether a local port can be listened on."""
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -61,7 +62,7 @@ def is_free(port: int) -> bool:
 
 
 def holder(port: int) -> str:
-    """Say who listens on a port, as far as this user may know."""
+    """Return ` by NAME (pid N)` for who listens on a port, or nothing where this user may not know."""
     try:
         pid = next(
             (
@@ -80,9 +81,9 @@ def holder(port: int) -> str:
 
 def check_ports(ports: Mapping[str, int]) -> None:
     """Expect every port to be free."""
-    collision = port_conflicts(ports)
-    if collision:
-        raise MarketError(collision)
+    conflict = port_conflict(ports)
+    if conflict:
+        raise MarketError(conflict)
     for name, port in ports.items():
         if not is_free(port):
             raise MarketError(
@@ -103,7 +104,7 @@ def choose_ports(ports: PortSettings) -> dict[str, int]:
 
 
 def check_feed(feed: Feed, used: Sequence[str], keep: bool, token: bool) -> None:
-    """Expect that live trades do not land among simulated ones unawares."""
+    """Expect a token for the live feed, and no simulated trades below live ones unless `keep`."""
     if feed == "live" and not token:
         raise MarketError("The live feed needed FINNHUB_API_TOKEN; set it in .env, or take --feed demo.")
     if feed == "live" and "demo" in used and "live" not in used and not keep:
@@ -113,8 +114,8 @@ def check_feed(feed: Feed, used: Sequence[str], keep: bool, token: bool) -> None
         )
 
 
-def check_collector(feed: Feed, report: Callable[[str], None]) -> None:
-    """Let the collector look at its settings, the tickers among them, and report what it warns of."""
+def check_collector(feed: Feed, report: Report) -> None:
+    """Let the collector check its settings, the tickers among them, and report its warnings."""
     command = [sys.executable, "-P", "-m", "collector", "--check"]
     try:
         result = subprocess.run(
@@ -129,8 +130,8 @@ def check_collector(feed: Feed, report: Callable[[str], None]) -> None:
         raise MarketError(
             f"The collector's settings could not be checked within {CHECK_SECONDS} s."
         ) from None
-    said = [line for line in result.stderr.splitlines() if line.strip()]
+    lines = [line for line in result.stderr.splitlines() if line.strip()]
     if result.returncode != 0:
-        raise MarketError(said[-1] if said else "The collector refused its settings without saying why.")
-    for line in said:
+        raise MarketError(lines[-1] if lines else "The collector refused its settings without saying why.")
+    for line in lines:
         report(line)

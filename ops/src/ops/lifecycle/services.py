@@ -75,7 +75,7 @@ SERVICES = (
         ),
         stop_seconds=FLUSH_SECONDS,
     ),
-    Service("feed", ("{python}", "-m", "feed"), probes.http("FEED_PORT", "/health"), port="FEED_PORT"),
+    Service("feed", ("{python}", "-m", "feed"), probes.http_health("FEED_PORT", "/health"), port="FEED_PORT"),
     Service(
         "collector",
         ("{python}", "-m", "collector"),
@@ -97,7 +97,7 @@ SERVICES = (
     Service(
         "superset",
         ("superset/entrypoint.sh",),
-        probes.http("SUPERSET_PORT", "/health"),
+        probes.http_health("SUPERSET_PORT", "/health"),
         port="SUPERSET_PORT",
         page="superset",
         passwords=("SUPERSET_ADMIN_PASSWORD", "SUPERSET_VIEWER_PASSWORD", "SUPERSET_SECRET_KEY"),
@@ -105,7 +105,7 @@ SERVICES = (
     Service(
         "streamlit",
         ("streamlit/entrypoint.sh",),
-        probes.http("STREAMLIT_PORT", "/_stcore/health"),
+        probes.http_health("STREAMLIT_PORT", "/_stcore/health"),
         port="STREAMLIT_PORT",
         page="streamlit",
         passwords=("KAFKA_STREAMLIT_PASSWORD", "CASSANDRA_STREAMLIT_PASSWORD"),

@@ -6,7 +6,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,30 +21,35 @@ from ops.install import dependencies
 from ops.install.secrets import ensure_secrets
 from ops.lifecycle import orphans, preflight
 from ops.lifecycle.services import SERVICES, Service, dependants, supervised_services, waits_for
-from ops.lifecycle.supervision import Supervisor, socket_file, stack_environment, start_supervisor
+from ops.lifecycle.supervision import (
+    Supervisor,
+    UnresponsiveSupervisorError,
+    socket_file,
+    stack_environment,
+    start_supervisor,
+)
 from ops.ports import load_ports
+from ops.report import Report
 from ops.settings import OpsSettings, cache_folder
 
 # Not felt in a start that takes half a minute.
 POLL_SECONDS = 0.25
 # The other command may be the first `up`, which installs everything: minutes on a slow network.
-WAIT_SECONDS = 600.0
+LOCK_SECONDS = 600.0
 # Its services have ended before, so that the supervisor only has to close its files.
 END_SECONDS = 60.0
 # A service that ends at its first start may find a server that was not there yet; more often means a fault.
-MOST_EXITS = 3
-REMOVED = ("data", "journal", "logs", "run", "tmp")
-
-Report = Callable[[str], None]
+MAX_EXITS = 3
+FOLDERS = ("data", "journal", "logs", "run", "tmp")
 
 
 @contextmanager
 def exclusive_lock(home: Path, report: Report) -> Iterator[None]:
     """Keep two commands from changing one home at once."""
     home.mkdir(parents=True, exist_ok=True)
-    with (home / "lock").open("w") as lock:
-        deadline = time.monotonic() + WAIT_SECONDS
-        told = False
+    with os.fdopen(os.open(home / "lock", os.O_WRONLY | os.O_CREAT, 0o600), "w") as lock:
+        deadline = time.monotonic() + LOCK_SECONDS
+        reported = False
         while True:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -52,11 +57,12 @@ def exclusive_lock(home: Path, report: Report) -> Iterator[None]:
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     raise MarketError(
-                        f"Another ./market command had been at work in {home} for too long."
+                        f"Another ./market command worked in {home} for more than {LOCK_SECONDS:.0f} s: "
+                        "wait for it, or end it, and try again."
                     ) from None
-                if not told:
+                if not reported:
                     report(f"Waiting for another ./market command in {home} ...")
-                    told = True
+                    reported = True
                 time.sleep(POLL_SECONDS)
         yield
 
@@ -76,15 +82,23 @@ def read_state(home: Path) -> dict[str, Any]:
 
 def adopt_running_ports(home: Path) -> None:
     """Let this process use the ports of the running stack, whatever the settings say by now."""
-    if Supervisor(home).pid() is not None:
+    if is_supervised(home):
         os.environ.update({name: str(port) for name, port in read_state(home).get("ports", {}).items()})
+
+
+def is_supervised(home: Path) -> bool:
+    """Return whether a supervisor runs, though it may not answer."""
+    try:
+        return Supervisor(home).pid() is not None
+    except UnresponsiveSupervisorError:
+        return True
 
 
 def write_state(home: Path, state: dict[str, Any]) -> None:
     """Keep what the stack was started with."""
-    draft = state_file(home).with_suffix(".tmp")
-    draft.write_text(json.dumps(state))
-    draft.replace(state_file(home))
+    temporary = state_file(home).with_suffix(".tmp")
+    temporary.write_text(json.dumps(state))
+    temporary.replace(state_file(home))
 
 
 def used_feeds(home: Path) -> list[str]:
@@ -95,33 +109,33 @@ def used_feeds(home: Path) -> list[str]:
         return []
 
 
-def note_feed(home: Path, feed: Feed) -> None:
+def add_used_feed(home: Path, feed: Feed) -> None:
     """Remember that a feed fills this home's store."""
     used = used_feeds(home)
     if feed not in used:
         (home / "data" / "feeds").write_text("".join(f"{name}\n" for name in [*used, feed]))
 
 
-def forget_run(home: Path) -> None:
-    """Remove what only a running stack needs: signs of life, what it was started with, the configuration."""
+def remove_run_files(home: Path) -> None:
+    """Remove what only a running stack needs: heartbeats, what it was started with, the configuration."""
     for file in (*(home / "run").glob("*.json"), home / "run" / "supervisord.conf", socket_file(home)):
         file.unlink(missing_ok=True)
 
 
-def up(settings: OpsSettings, wanted: Feed | None, keep: bool, report: Report) -> Feed:
-    """Bring the stack to readiness and return its feed; on a running stack nothing is changed."""
+def up(settings: OpsSettings, requested_feed: Feed | None, keep: bool, report: Report) -> Feed:
+    """Start the stack, wait until it is ready and return its feed; a running stack is not changed."""
     home = settings.market_home
     preflight.check_home(home)
     with exclusive_lock(home, report):
         if Supervisor(home).pid() is None:
-            feed = wanted or settings.feed
+            feed = requested_feed or settings.feed
             settings = begin(settings, feed, keep, report)
         else:
             feed = read_state(home).get("feed", settings.feed)
-            if wanted not in (None, feed):
+            if requested_feed not in (None, feed):
                 raise MarketError(
                     f"The stack was running with the {feed} feed: "
-                    f"stop it with ./market down, then take --feed {wanted}."
+                    f"stop it with ./market down, then take --feed {requested_feed}."
                 )
         start_services(settings, supervised_services(settings), report)
         if feed == "demo" and settings.market_scheduler == "internal":
@@ -137,19 +151,16 @@ def begin(settings: OpsSettings, feed: Feed, keep: bool, report: Report) -> OpsS
     home = settings.market_home
     preflight.check_feed(feed, used_feeds(home), keep, settings.finnhub_api_token is not None)
     preflight.check_collector(feed, report)
-    remaining = orphans.find_orphans(home)
-    if remaining:
-        report(f"Ending what remained: {orphans.describe(remaining)} ...")
-        orphans.end(remaining)
+    end_orphans(home, report)
     os.environ.update({name: str(port) for name, port in preflight.choose_ports(load_ports()).items()})
     ports = load_ports().by_variable()
     preflight.check_ports(ports)
     installed = dependencies.ensure_all(cache_folder(), report)
-    for folder in REMOVED:
+    for folder in FOLDERS:
         (home / folder).mkdir(exist_ok=True)
     ensure_secrets(home / "secrets.env")
-    note_feed(home, feed)
-    forget_run(home)
+    add_used_feed(home, feed)
+    remove_run_files(home)
     settings = OpsSettings.load()
     start_supervisor(settings, supervised_services(settings), feed, installed)
     write_state(home, {"feed": feed, "ports": ports, "ready": {}})
@@ -160,7 +171,7 @@ def start_services(settings: OpsSettings, services: Sequence[Service], report: R
     """Start every service once all it depends on is ready; raise MarketError about the first that fails."""
     ready = {service.name: threading.Event() for service in services}
     stopped = threading.Event()
-    began = time.monotonic()
+    started_at = time.monotonic()
     pids: dict[str, int] = {}
 
     def run(service: Service) -> None:
@@ -182,16 +193,16 @@ def start_services(settings: OpsSettings, services: Sequence[Service], report: R
     with ThreadPoolExecutor(len(services)) as pool:
         try:
             runs = [pool.submit(run, service) for service in services]
-            for one in runs:
-                one.result()
+            for run_of_service in runs:
+                run_of_service.result()
         finally:
             stopped.set()
     write_state(settings.market_home, {**read_state(settings.market_home), "ready": pids})
-    report(f"All {len(services)} services were ready after {time.monotonic() - began:.0f} s.")
+    report(f"All {len(services)} services were ready after {time.monotonic() - started_at:.0f} s.")
 
 
 def wait_until_ready(settings: OpsSettings, service: Service, stopped: threading.Event) -> int | None:
-    """Start a service and return its pid once its probe is content; None when another service failed."""
+    """Start a service and return its pid once its probe succeeds; None when another service failed."""
     home = settings.market_home
     supervisor = Supervisor(home)
     log = log_file(home, service.name)
@@ -199,16 +210,16 @@ def wait_until_ready(settings: OpsSettings, service: Service, stopped: threading
     if supervisor.processes()[service.name].state not in ("RUNNING", "STARTING", "BACKOFF"):
         supervisor.start(service.name)
     deadline = time.monotonic() + service.ready_seconds
-    seen: list[int] = []
+    pids: set[int] = set()
     reason: str | None = "it had not started"
     while not stopped.is_set():
         process = supervisor.processes()[service.name]
-        if process.pid and process.pid not in seen:
-            seen.append(process.pid)
-        if len(seen) > MOST_EXITS or process.state == "FATAL":
-            said = last_error(tail(log, 400, written)) or "its log was empty"
+        if process.pid:
+            pids.add(process.pid)
+        if len(pids) > MAX_EXITS or process.state == "FATAL":
+            error = last_error(tail(log, 400, written)) or "its log was empty"
             raise MarketError(
-                f"{service.name} ended again and again: {said[:400].rstrip('.')} "
+                f"{service.name} ended again and again: {error[:400].rstrip('.')} "
                 f"(./market logs {service.name} shows more)."
             )
         if process.pid:
@@ -237,53 +248,81 @@ def down(settings: OpsSettings, report: Report) -> None:
 
 def stop(home: Path, report: Report) -> None:
     """Stop the services, the supervisor, and what outlived an earlier one."""
-    supervisor = Supervisor(home)
-    pid = supervisor.pid()
+    try:
+        pid = Supervisor(home).pid()
+    except UnresponsiveSupervisorError:
+        report("The supervisor did not answer; ending it with its services ...")
+        pid = None
     if pid is not None:
-        running = supervisor.processes()
-        services = [service for service in SERVICES if service.name in running]
-        stop_in_order(home, services, report)
-        supervisor.shutdown()
+        running = Supervisor(home).processes()
+        stop_in_order(home, [service for service in SERVICES if service.name in running], report)
+        Supervisor(home).shutdown()
+        wait_until_ended(pid)
+    was_running = end_orphans(home, report) or pid is not None
+    remove_run_files(home)
+    report("Stopped." if was_running else "Nothing was running.")
+
+
+def wait_until_ended(pid: int) -> None:
+    """Wait for the end of the supervisor; a zombie has ended, and may stay where nobody reaps it."""
+    try:
+        process = psutil.Process(pid)
         deadline = time.monotonic() + END_SECONDS
-        while psutil.pid_exists(pid):
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
             if time.monotonic() > deadline:
                 raise MarketError(f"The supervisor (pid {pid}) did not end within {END_SECONDS:.0f} s.")
             time.sleep(POLL_SECONDS)
+    except psutil.NoSuchProcess:
+        return
+
+
+def end_orphans(home: Path, report: Report) -> bool:
+    """End the processes that outlived their supervisor; return whether there were any."""
     remaining = orphans.find_orphans(home)
     if remaining:
-        report(f"Ending what remained: {orphans.describe(remaining)} ...")
+        report(f"Ending orphans: {orphans.describe(remaining)} ...")
         orphans.end(remaining)
-    forget_run(home)
-    report("Stopped." if pid is not None or remaining else "Nothing was running.")
+    return bool(remaining)
 
 
 def stop_in_order(home: Path, services: Sequence[Service], report: Report) -> None:
-    """Stop services in parallel where none depends on the other."""
+    """Stop services in parallel where none depends on the other.
+
+    No wait in here is without a limit: the supervisor answers each stop within the service's own time.
+    """
     ended = {service.name: threading.Event() for service in services}
 
     def run(service: Service) -> None:
         try:
             for name in dependants(service, services):
                 ended[name].wait()
-            began = time.monotonic()
-            Supervisor(home).stop(service.name)
-            report(f"✔ {service.name:<17}stopped in {time.monotonic() - began:.1f} s")
+            started = time.monotonic()
+            Supervisor(home).stop(service.name, service.stop_seconds)
+            report(f"✔ {service.name:<17}stopped in {time.monotonic() - started:.1f} s")
         finally:
             ended[service.name].set()
 
     with ThreadPoolExecutor(len(services)) as pool:
-        for one in [pool.submit(run, service) for service in services]:
-            one.result()
+        for run_of_service in [pool.submit(run, service) for service in services]:
+            run_of_service.result()
 
 
 def reset(settings: OpsSettings, report: Report) -> None:
-    """Remove the data, after a stop; the passwords stay."""
+    """Stop, and remove the data, not the passwords; raise MarketError about what could not be removed."""
     home = settings.market_home
     if not home.exists():
         report("There was nothing to remove.")
         return
     with exclusive_lock(home, report):
         stop(home, report)
-        for folder in REMOVED:
-            shutil.rmtree(home / folder, ignore_errors=True)
+        for folder in FOLDERS:
+            try:
+                shutil.rmtree(home / folder)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise MarketError(
+                    f"{error.filename or home / folder} could not be removed ({error.strerror}): "
+                    "remove it yourself, then run ./market reset --yes again."
+                ) from None
     report(f"Removed the data in {home}.")

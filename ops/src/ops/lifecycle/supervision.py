@@ -1,9 +1,11 @@
 """supervisord below the stack: its configuration, its start and its end."""
 
 import hashlib
+import http.client
 import os
 import resource
 import shlex
+import socket
 import subprocess
 import sys
 import tempfile
@@ -13,8 +15,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, cast
 
-from supervisor.xmlrpc import SupervisorTransport
-
 from common.settings import ROOT, Feed
 from ops.errors import MarketError
 from ops.install.dependencies import Installed
@@ -23,9 +23,13 @@ from ops.lifecycle.services import Service
 from ops.ports import load_ports
 from ops.settings import TOKEN, OpsSettings
 
+# supervisord answers in milliseconds; this long only a stopped process takes, or a host without memory.
+ANSWER_SECONDS = 10.0
 # supervisord starts within a second; more only when the machine has no time for it.
-ANSWER_SECONDS = 20.0
+START_SECONDS = 20.0
 START_POLL_SECONDS = 0.05
+# What supervisord takes beyond a service's own time to stop: it kills the service, and reaps it.
+KILL_SECONDS = 15.0
 # Cassandra and Kafka hold a file open for each segment of their data.
 OPEN_FILES = 10_000
 # The address of a Unix socket has 108 bytes, and supervisord appends its pid to the name while it starts.
@@ -49,54 +53,98 @@ def socket_file(home: Path) -> Path:
     return Path(tempfile.gettempdir()) / f"market-{os.getuid()}-{name}.sock"
 
 
+class UnresponsiveSupervisorError(MarketError):
+    """Say that the supervisor is there and does not answer."""
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, path: Path, seconds: float) -> None:
+        super().__init__("localhost", timeout=seconds)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+class _Transport(xmlrpc.client.Transport):
+    """XML-RPC over a Unix socket; supervisor's own transport waits for an answer without a limit."""
+
+    def __init__(self, path: Path, seconds: float) -> None:
+        super().__init__()
+        self._path, self._seconds = path, seconds
+
+    def make_connection(self, host: object) -> http.client.HTTPConnection:
+        return _Connection(self._path, self._seconds)
+
+
 class Supervisor:
     """A running supervisord of one home; every thread needs one of its own."""
 
     def __init__(self, home: Path) -> None:
-        transport = SupervisorTransport(None, None, serverurl=f"unix://{socket_file(home)}")
-        self.calls = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport).supervisor
+        self._home = home
 
     def pid(self) -> int | None:
-        """Return the supervisor's pid, or None when it does not answer."""
+        """Return the supervisor's pid, or None when none runs; raise when one runs and does not answer."""
         try:
-            return cast(int, self.calls.getPID())
-        except (OSError, xmlrpc.client.Error, ConnectionError):
+            return cast(int, self._call("getPID"))
+        except TimeoutError:
+            raise self._unresponsive() from None
+        except (OSError, http.client.HTTPException, xmlrpc.client.Error):
             return None
 
     def processes(self) -> dict[str, Process]:
         """Return what is known of every service."""
-        try:
-            found = cast("list[dict[str, object]]", self.calls.getAllProcessInfo())
-        except (OSError, xmlrpc.client.Error):
-            raise MarketError(
-                "The supervisor did not answer any more; run ./market up to begin anew."
-            ) from None
+        entries = cast("list[dict[str, object]]", self._request("getAllProcessInfo"))
         return {
             str(entry["name"]): Process(
                 str(entry["statename"]), cast(int, entry["pid"]), float(cast(int, entry["start"]))
             )
-            for entry in found
+            for entry in entries
         }
 
     def start(self, name: str) -> None:
         """Start a service that is not running."""
         try:
-            self.calls.startProcess(name, False)
+            self._request("startProcess", name, False)
         except xmlrpc.client.Fault as fault:
             if "ALREADY_STARTED" not in fault.faultString:
                 raise MarketError(f"{name} could not be started: {fault.faultString}.") from None
 
-    def stop(self, name: str) -> None:
-        """Stop a service and wait until it has ended."""
+    def stop(self, name: str, stop_seconds: float) -> None:
+        """Stop a service, which has `stop_seconds` before it is killed, and wait until it has ended."""
         try:
-            self.calls.stopProcess(name, True)
+            self._request("stopProcess", name, True, seconds=stop_seconds + KILL_SECONDS)
         except xmlrpc.client.Fault as fault:
             if "NOT_RUNNING" not in fault.faultString:
                 raise MarketError(f"{name} could not be stopped: {fault.faultString}.") from None
 
     def shutdown(self) -> None:
         """End the supervisor itself."""
-        self.calls.shutdown()
+        self._request("shutdown")
+
+    def _call(self, method: str, *arguments: object, seconds: float | None = None) -> object:
+        transport = _Transport(socket_file(self._home), seconds or ANSWER_SECONDS)
+        with xmlrpc.client.ServerProxy("http://localhost", transport=transport) as server:
+            return getattr(server.supervisor, method)(*arguments)
+
+    def _request(self, method: str, *arguments: object, seconds: float | None = None) -> object:
+        """Call a method; raise MarketError when nobody answers, and Fault when the call is refused."""
+        try:
+            return self._call(method, *arguments, seconds=seconds)
+        except TimeoutError:
+            raise self._unresponsive() from None
+        except (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError):
+            raise MarketError(
+                "The supervisor did not answer any more; ./market up starts the stack again."
+            ) from None
+
+    def _unresponsive(self) -> UnresponsiveSupervisorError:
+        return UnresponsiveSupervisorError(
+            f"The supervisor of {self._home} is there, but did not answer in time: "
+            "./market down ends it, ./market up starts the stack again."
+        )
 
 
 def escape(value: str) -> str:
@@ -135,8 +183,8 @@ supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 """
     ]
     for service in services:
-        first, *others = (part.replace("{python}", str(python)) for part in service.command)
-        command = shlex.join([str(ROOT / first), *others])
+        program, *arguments = (part.replace("{python}", str(python)) for part in service.command)
+        command = shlex.join([str(ROOT / program), *arguments])
         environment = (
             f'environment={TOKEN}="{escape(token)}"\n' if token and service.name == "collector" else ""
         )
@@ -196,15 +244,15 @@ def start_supervisor(
         else None
     )
     if token and not token.isalnum():
-        raise MarketError(f"{TOKEN} was not a token: it held something else than letters and digits.")
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        raise MarketError(f"{TOKEN} was not a token: a token holds only letters and digits.")
+    _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
     text = configuration(
         home=home,
         services=services,
         python=Path(sys.executable),
         log_bytes=settings.market_log_megabytes * 1024**2,
         log_files=settings.market_log_files,
-        open_files=OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES),
+        open_files=OPEN_FILES if hard_limit == resource.RLIM_INFINITY else min(hard_limit, OPEN_FILES),
         token=token,
     )
     file = home / "run" / "supervisord.conf"
@@ -217,10 +265,10 @@ def start_supervisor(
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        timeout=ANSWER_SECONDS,
+        timeout=START_SECONDS,
         check=False,
     )
-    deadline = time.monotonic() + ANSWER_SECONDS
+    deadline = time.monotonic() + START_SECONDS
     while Supervisor(home).pid() is None:
         if result.returncode != 0 or time.monotonic() > deadline:
             said = " ".join(result.stderr.split())[-300:]
