@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
+from websockets.sync.server import ServerConnection
 
 import oracle
 from collector.clock import Clock
@@ -21,7 +22,7 @@ from collector.last_seen import LastSeen
 from collector.receiver import Endpoint, Receiver
 from common.heartbeat import write_heartbeat
 from common.recording import Frame, decode, encode, read_recording
-from feeds import LIMIT_SECONDS, running_feed
+from feeds import LIMIT_SECONDS, running_feed, scripted_server
 from ops.data.replay import (
     FUTURE_TOLERANCE_MS,
     HOUR_MS,
@@ -33,6 +34,7 @@ from ops.data.replay import (
     survey_frames,
 )
 from ops.errors import MarketError
+from ops.settings import OpsSettings
 from stack import ROOT, wait_until
 
 DEMO = ROOT / "tests" / "data" / "demo.jsonl.gz"
@@ -288,3 +290,83 @@ def test_a_collector_that_goes_during_a_replay_is_told(
         with pytest.raises(MarketError, match="collector was disconnected after"):
             play(path, speed=1)
         thread.join()
+
+
+class RecordingTracker:
+    """Stands where the servers are waited for; keeps what it is asked for."""
+
+    def __init__(self, settings: OpsSettings) -> None:
+        self.requests: list[tuple[Any, ...]] = []
+        RecordingTracker.last = self
+
+    last: "RecordingTracker"
+
+    def __enter__(self) -> "RecordingTracker":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.requests.append(("closed",))
+
+    def wait_until_stored(self, *arguments: Any) -> tuple[int, int]:
+        self.requests.append(("stored", *arguments[:3]))
+        return arguments[0] - 1, 1
+
+    def wait_until_final(self, report: Any) -> None:
+        self.requests.append(("final",))
+
+
+@pytest.mark.parametrize("as_now", [False, True])
+def test_a_wait_looks_for_the_trades_at_the_times_that_were_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, as_now: bool
+) -> None:
+    monkeypatch.setattr("ops.data.replay.ReplayTracker", RecordingTracker)
+    with running_collector(tmp_path, monkeypatch):
+        result = replay(DEMO, None, as_now, True, False, lambda _: None)
+        texts = journaled(tmp_path, result.journals)
+    sent = [trade for text in texts for trade in json.loads(text)["data"]]
+    partitions = Counter((trade["s"], trade["t"] // HOUR_MS * HOUR_MS) for trade in sent)
+    stored, *others = RecordingTracker.last.requests
+    assert stored == ("stored", len(sent), partitions, result.journals)
+    assert others == [("final",), ("closed",)]
+    assert (result.stored, result.dead_lettered) == (len(sent) - 1, 1)
+    is_now = abs(max(trade["t"] for trade in sent) - time.time() * 1000) < 60_000
+    assert is_now == as_now
+
+
+@contextmanager
+def silent_feed(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Run a feed that takes the connection, and neither reads nor answers."""
+    released = threading.Event()
+
+    def hang(connection: ServerConnection) -> None:
+        released.wait(LIMIT_SECONDS)
+        connection.close_socket()  # its own end of a connection would wait for an answer
+
+    with scripted_server(hang) as port:
+        monkeypatch.setenv("MARKET_HOME", str(home))
+        monkeypatch.setenv("FEED_PORT", str(port))
+        write_heartbeat(home, "collector", ready=True, feed="none")
+        yield
+        released.set()
+
+
+def test_a_feed_that_takes_no_frames_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ops.data.replay.NO_PROGRESS_SECONDS", 0.4)
+    path = tmp_path / "large.jsonl"
+    path.write_bytes(b"".join(encode(Frame(1, "x" * 100_000)) for _ in range(500)))
+    with (
+        silent_feed(tmp_path, monkeypatch),
+        pytest.raises(MarketError, match=r"took no frames for .*see \./market logs feed"),
+    ):
+        play(path)
+
+
+def test_a_feed_that_does_not_answer_at_the_end_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ops.data.replay.NO_PROGRESS_SECONDS", 0.2)
+    with (
+        silent_feed(tmp_path, monkeypatch),
+        pytest.raises(MarketError, match=r"feed service did not answer for .*see \./market logs feed"),
+    ):
+        play(DEMO)

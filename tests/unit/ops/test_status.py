@@ -1,7 +1,26 @@
+import os
+from pathlib import Path
+from typing import Any
+
 import pytest
 
-from ops.inspection.status import state_of
+from common.heartbeat import write_heartbeat
+from ops.inspection.status import (
+    ServiceStatus,
+    memory,
+    pipeline,
+    service_status,
+    services_status,
+    state_of,
+    text,
+)
+from ops.lifecycle.services import SERVICES, Service
 from ops.lifecycle.supervision import Process
+from ops.settings import OpsSettings
+
+DOWN = ServiceStatus(
+    state="MISSING", pid=None, port=None, ready=False, uptime_s=None, rss_mb=None, reason=None
+)
 
 
 @pytest.mark.parametrize(
@@ -22,3 +41,77 @@ def test_states(
     process: Process | None, reason: str | None, was_ready: bool, uptime: float, state: str
 ) -> None:
     assert state_of(process, reason, was_ready, uptime, 600) == state
+
+
+def service(reason: str | None, scheduled: bool = False) -> Service:
+    return Service("collector", ("x",), lambda settings, pid: reason, scheduled=scheduled)
+
+
+def test_a_service_that_runs_has_its_figures(tmp_path: Path) -> None:
+    import time
+
+    settings = OpsSettings(market_home=tmp_path)
+    process = Process("RUNNING", os.getpid(), time.time() - 100)
+    status = service_status(settings, service(None), process, {})
+    assert (status["state"], status["pid"], status["ready"]) == ("READY", os.getpid(), True)
+    assert status["uptime_s"] is not None
+    assert 100 <= status["uptime_s"] < 200
+    assert status["rss_mb"] is not None
+    assert 10 < status["rss_mb"] < 10_000
+    unhealthy = service_status(settings, service("closed"), process, {"collector": os.getpid()})
+    assert (unhealthy["state"], unhealthy["ready"], unhealthy["reason"]) == ("UNHEALTHY", False, "closed")
+    starting = service_status(settings, service("closed"), process, {"collector": 1})
+    assert starting["state"] == "STARTING"
+
+
+def test_what_systemd_started_is_found_by_its_heartbeat(tmp_path: Path) -> None:
+    settings = OpsSettings(market_home=tmp_path)
+    assert service_status(settings, service(None, scheduled=True), None, {})["state"] == "MISSING"
+    write_heartbeat(tmp_path, "collector", ready=True)
+    status = service_status(settings, service(None, scheduled=True), None, {})
+    assert (status["state"], status["pid"]) == ("READY", os.getpid())
+    assert service_status(settings, service(None), None, {})["state"] == "MISSING"
+
+
+def test_without_a_supervisor_every_service_is_missing(tmp_path: Path) -> None:
+    statuses = services_status(OpsSettings(market_home=tmp_path))
+    assert {name: status["state"] for name, status in statuses.items()} == {
+        service.name: "MISSING" for service in SERVICES
+    }
+
+
+def test_the_pipeline_adds_up_the_dead_letters_and_knows_nothing_without_heartbeats(tmp_path: Path) -> None:
+    settings = OpsSettings(market_home=tmp_path)
+    services = {service.name: DOWN for service in SERVICES}
+    assert set(pipeline(settings, services).values()) == {None}
+    write_heartbeat(tmp_path, "collector", ready=True, trades_received=5, trades_published=4, dead_lettered=1)
+    write_heartbeat(tmp_path, "stream-processor", ready=True, trades_stored=3, late=2, dead_lettered=6)
+    assert pipeline(settings, services) == {
+        "trades_received": 5,
+        "trades_published": 4,
+        "trades_stored": 3,
+        "kafka_lag": None,
+        "newest_trade_age_s": None,
+        "late": 2,
+        "dead_lettered": 7,
+    }
+
+
+def test_a_process_that_is_gone_takes_no_memory() -> None:
+    assert memory(2**22 + 1) == 0.0
+
+
+def test_a_status_is_a_table_for_a_terminal() -> None:
+    running: dict[str, Any] = {**DOWN, "state": "READY", "pid": 7, "port": 9092, "uptime_s": 12.34}
+    lines = text(
+        {
+            "services": {"kafka": running, "presto": {**DOWN, "reason": "closed"}},
+            "pipeline": {"trades_received": 0, "late": None},
+            "urls": {"presto": "http://127.0.0.1:8080"},
+        }
+    ).splitlines()
+    assert lines[0].split() == ["SERVICE", "STATE", "PID", "PORT", "UPTIME", "RSS", "MB"]
+    assert lines[1].split() == ["kafka", "READY", "7", "9092", "12", "s"]
+    assert lines[2].split() == ["presto", "MISSING", "closed"]
+    assert [line.split() for line in lines[4:6]] == [["trades_received", "0"], ["late", "unknown"]]
+    assert lines[7].split() == ["presto", "http://127.0.0.1:8080"]

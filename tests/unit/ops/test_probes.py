@@ -1,0 +1,98 @@
+"""Probes against small servers and files."""
+
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from common.heartbeat import MAX_AGE_SECONDS, heartbeat_file, write_heartbeat
+from ops.inspection.probes import cassandra, heartbeat, http_health, is_open, kafka, presto
+from ops.settings import OpsSettings
+from stack import free_ports
+
+
+@contextmanager
+def answering(status: int, body: bytes = b"ok") -> Iterator[int]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_port_is_open_while_something_listens() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+        assert not is_open("127.0.0.1", port)
+        listener.listen()
+        assert is_open("127.0.0.1", port)
+
+
+def test_a_page_is_healthy_when_it_answers_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    probe = http_health("SUPERSET_PORT", "/health")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    with answering(200) as port:
+        monkeypatch.setenv("SUPERSET_PORT", str(port))
+        assert probe(OpsSettings(), 1) is None
+    assert "Connection refused" in str(probe(OpsSettings(), 1))
+    with answering(503) as port:
+        monkeypatch.setenv("SUPERSET_PORT", str(port))
+        reason = probe(OpsSettings(), 1)
+        assert reason == f"http://127.0.0.1:{port}/health did not answer: Service Unavailable"
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b'{"starting": true}', "it was still starting"),
+        (b"<html>", "Expecting value"),
+        (b"{}", "'starting'"),
+        (b'{"starting": false}', "Presto could not run the query"),
+    ],
+)
+def test_a_presto_that_cannot_be_asked_says_why(body: bytes, reason: str) -> None:
+    with answering(200, body) as port:
+        assert reason in str(presto(OpsSettings(presto_port=port), 1))
+
+
+def test_a_server_whose_port_is_closed_is_not_logged_in_to() -> None:
+    [port] = free_ports(1)
+    closed = f"port {port} was closed"
+    assert kafka(OpsSettings(kafka_port=port), 1) == closed
+    assert cassandra(OpsSettings(cassandra_port=port), 1) == closed
+    assert presto(OpsSettings(presto_port=port), 1) == closed
+
+
+def test_a_heartbeat_counts_when_it_is_fresh_ready_and_of_the_very_process(tmp_path: Path) -> None:
+    settings, probe = OpsSettings(market_home=tmp_path), heartbeat("collector")
+    assert probe(settings, os.getpid()) == "it had written no heartbeat yet"
+    write_heartbeat(tmp_path, "collector", ready=False)
+    assert probe(settings, os.getpid()) == "it was not ready yet"
+    write_heartbeat(tmp_path, "collector", ready=False, problems=["no feed", "no Kafka"])
+    assert probe(settings, os.getpid()) == "no feed; no Kafka"
+    write_heartbeat(tmp_path, "collector", ready=True)
+    assert probe(settings, os.getpid()) is None
+    assert probe(settings, os.getpid() + 1) == "it had written no heartbeat yet"
+    path = heartbeat_file(tmp_path, "collector")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"at": time.time() - MAX_AGE_SECONDS - 2}))
+    assert probe(settings, os.getpid()) == f"its last heartbeat was {MAX_AGE_SECONDS + 2:.0f} s old"
