@@ -1,4 +1,4 @@
-"""What goes wrong and is told to the user."""
+"""The error whose text is for the user."""
 
 
 class MarketError(Exception):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from common.heartbeat import MAX_AGE_SECONDS, heartbeat_file, write_heartbeat
-from ops.inspection.probes import cassandra, heartbeat, http_health, is_open, kafka, presto
+from ops.inspection.probes import cassandra, health, heartbeat, http_health, is_open, kafka, presto
 from ops.settings import OpsSettings
 from stack import free_ports
 
@@ -59,6 +59,17 @@ def test_a_page_is_healthy_when_it_answers_well(monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setenv("SUPERSET_PORT", str(port))
         reason = probe(OpsSettings(), 1)
         assert reason == f"http://127.0.0.1:{port}/health did not answer: Service Unavailable"
+
+
+def test_a_service_of_the_project_says_itself_why_it_is_not_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
+    probe = health("COLLECTOR_METRICS_PORT")
+    with answering(200) as port:
+        monkeypatch.setenv("COLLECTOR_METRICS_PORT", str(port))
+        assert probe(OpsSettings(), 1) is None
+    assert "did not answer: [Errno 111] Connection refused" in str(probe(OpsSettings(), 1))
+    with answering(503, b"no Kafka") as port:
+        monkeypatch.setenv("COLLECTOR_METRICS_PORT", str(port))
+        assert probe(OpsSettings(), 1) == "no Kafka"
 
 
 @pytest.mark.parametrize(

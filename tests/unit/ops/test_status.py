@@ -1,10 +1,13 @@
 import os
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry, Counter
 
 from common.heartbeat import write_heartbeat
+from common.metrics import MetricsServer
 from ops.inspection.status import (
     ServiceStatus,
     memory,
@@ -17,6 +20,7 @@ from ops.inspection.status import (
 from ops.lifecycle.services import SERVICES, Service
 from ops.lifecycle.supervision import Process
 from ops.settings import OpsSettings
+from stack import free_ports
 
 DOWN = ServiceStatus(
     state="MISSING", pid=None, port=None, ready=False, uptime_s=None, rss_mb=None, reason=None
@@ -48,8 +52,6 @@ def service(reason: str | None, scheduled: bool = False) -> Service:
 
 
 def test_a_service_that_runs_has_its_figures(tmp_path: Path) -> None:
-    import time
-
     settings = OpsSettings(market_home=tmp_path)
     process = Process("RUNNING", os.getpid(), time.time() - 100)
     status = service_status(settings, service(None), process, {})
@@ -80,13 +82,21 @@ def test_without_a_supervisor_every_service_is_missing(tmp_path: Path) -> None:
     }
 
 
-def test_the_pipeline_adds_up_the_dead_letters_and_knows_nothing_without_heartbeats(tmp_path: Path) -> None:
+def test_the_pipeline_adds_up_the_dead_letters_and_knows_nothing_without_its_services(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = OpsSettings(market_home=tmp_path)
     services = {service.name: DOWN for service in SERVICES}
+    monkeypatch.setenv("COLLECTOR_METRICS_PORT", str(free_ports(1)[0]))
     assert set(pipeline(settings, services).values()) == {None}
-    write_heartbeat(tmp_path, "collector", ready=True, trades_received=5, trades_published=4, dead_lettered=1)
+    registry = CollectorRegistry()
+    for name, count in {"received": 5, "published": 4, "dead_lettered": 1}.items():
+        Counter(f"market_collector_trades_{name}", name, registry=registry).inc(count)
     write_heartbeat(tmp_path, "stream-processor", ready=True, trades_stored=3, late=2, dead_lettered=6)
-    assert pipeline(settings, services) == {
+    with MetricsServer(registry, lambda: None, host="127.0.0.1", port=0, setting="X") as server:
+        monkeypatch.setenv("COLLECTOR_METRICS_PORT", str(server.port))
+        figures = pipeline(settings, services)
+    assert figures == {
         "trades_received": 5,
         "trades_published": 4,
         "trades_stored": 3,

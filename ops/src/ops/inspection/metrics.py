@@ -13,8 +13,10 @@ def read_metrics(port: str) -> Mapping[str, float]:
 
     `port` is the variable of the port at which the service serves its metrics.
     """
-    answer = fetch(f"http://{LOCALHOST}:{load_ports().by_variable()[port]}/metrics")
-    return {} if answer.startswith("!") else sum_samples(answer)
+    try:
+        return sum_samples(fetch(f"http://{LOCALHOST}:{load_ports().by_variable()[port]}/metrics"))
+    except OSError:
+        return {}
 
 
 def sum_samples(text: str) -> dict[str, float]:

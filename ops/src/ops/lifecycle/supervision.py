@@ -37,7 +37,7 @@ LONGEST_SOCKET = 100
 
 
 class Process(NamedTuple):
-    """What the supervisor says of a service: its state (RUNNING, ...), its pid (0 when none), its start."""
+    """A service as the supervisor sees it: its state (RUNNING, ...), its pid (0 when none), its start."""
 
     state: str
     pid: int
@@ -271,6 +271,6 @@ def start_supervisor(
     deadline = time.monotonic() + START_SECONDS
     while Supervisor(home).pid() is None:
         if result.returncode != 0 or time.monotonic() > deadline:
-            said = " ".join(result.stderr.split())[-300:]
-            raise MarketError(f"The supervisor did not start: {said or f'see {home}/logs/supervisord.log'}.")
+            output = " ".join(result.stderr.split())[-300:]
+            raise MarketError(f"The supervisor did not start: {output or f'see {home}/logs/supervisord.log'}.")
         time.sleep(START_POLL_SECONDS)
