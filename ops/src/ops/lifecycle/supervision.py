@@ -272,5 +272,7 @@ def start_supervisor(
     while Supervisor(home).pid() is None:
         if result.returncode != 0 or time.monotonic() > deadline:
             output = " ".join(result.stderr.split())[-300:]
-            raise MarketError(f"The supervisor did not start: {output or f'see {home}/logs/supervisord.log'}.")
+            raise MarketError(
+                f"The supervisor did not start: {output or f'see {home}/logs/supervisord.log'}."
+            )
         time.sleep(START_POLL_SECONDS)
