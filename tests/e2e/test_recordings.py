@@ -195,14 +195,6 @@ def test_a_second_replay_with_two_kills_doubles_the_counts_and_nothing_else(empt
     check(empty_stack, again, receipts=2)
 
 
-def test_a_recording_shifted_to_now_is_waited_for_at_its_new_times(empty_stack: Stack) -> None:
-    figures = empty_stack.replay(DEMO, "--as-now")
-    assert figures["stored"] == figures["trades"] == oracle.trades(DEMO).height
-    assert figures["dead_lettered"] == 0
-    age = empty_stack.status()["pipeline"]["newest_trade_age_s"]
-    assert -5 < age < 300
-
-
 def test_presto_counts_what_was_replayed(empty_stack: Stack) -> None:
     session = empty_stack.cassandra()
     partitions = session.execute("SELECT DISTINCT symbol, hour FROM trades").all()

@@ -135,18 +135,3 @@ def test_ports_of_a_running_stack_win_over_the_settings(
     supervise(settings, KAFKA)
     adopt_running_ports(settings.market_home)
     assert os.environ["KAFKA_PORT"] == "1234"
-
-
-def test_two_stacks_run_side_by_side(settings: OpsSettings, tmp_path: Path) -> None:
-    other = OpsSettings(market_home=tmp_path / "other")
-    for folder in FOLDERS:
-        (other.market_home / folder).mkdir(parents=True)
-    try:
-        for stack_settings in (settings, other):
-            supervise(stack_settings, KAFKA)
-            start_services(stack_settings, (KAFKA,), lambda _: None)
-        stop(settings.market_home, lambda _: None)
-        assert Supervisor(settings.market_home).pid() is None
-        assert Supervisor(other.market_home).processes()["kafka"].state == "RUNNING"
-    finally:
-        stop(other.market_home, lambda _: None)
