@@ -136,33 +136,33 @@ def test_shown_quantiles_agree_with_the_closed_form(page: Page, parameters: Any)
             + deviation * NormalDist().inv_cdf(probability)
         )
         assert number(shown[name]["Closed form"]) == pytest.approx(exact, abs=0.01)
-    assert number(table(page, "chances")["above spot"]["Forecast"]) / 100 == pytest.approx(
+    assert number(table(page, "risks")["above spot"]["Forecast"]) / 100 == pytest.approx(
         parameters["prob_up"], abs=0.001
     )
 
 
-def test_playing_simulates_again_beside_the_stored_forecast(page: Page, parameters: Any) -> None:
+def test_a_scenario_is_simulated_beside_the_stored_forecast(page: Page, parameters: Any) -> None:
     stored = table(page, "quantiles")
     page.get_by_role("button", name="Calm").click()
-    expect(page.locator(".st-key-quantiles")).to_contain_text("Yours")
+    expect(page.locator(".st-key-quantiles")).to_contain_text("Scenario")
     calm = table(page, "quantiles")
     assert {name: row["Simulated"] for name, row in calm.items()} == {
         name: row["Simulated"] for name, row in stored.items()
     }
-    yours = {name: number(calm[name]["Yours"]) for name in PROBABILITIES}
-    check_quantiles(yours, parameters, 0.0, parameters["volatility"] / 2)
-    page.wait_for_function(f"{figure('fan')}._fullData.some(t => t.name == 'median, yours')")
+    scenario = {name: number(calm[name]["Scenario"]) for name in PROBABILITIES}
+    check_quantiles(scenario, parameters, 0.0, parameters["volatility"] / 2)
+    page.wait_for_function(f"{figure('fan')}._fullData.some(t => t.name == 'median, scenario')")
     page.get_by_role("button", name="As forecast").click()
-    expect(page.locator(".st-key-quantiles")).not_to_contain_text("Yours")
+    expect(page.locator(".st-key-quantiles")).not_to_contain_text("Scenario")
 
 
 def test_slider_moves_the_volatility(page: Page, parameters: Any) -> None:
     slider = page.get_by_role("slider", name="Volatility, a year")
     slider.focus()
     slider.press("ArrowRight")
-    expect(page.locator(".st-key-quantiles")).to_contain_text("Yours")
-    yours = {name: number(row["Yours"]) for name, row in table(page, "quantiles").items()}
-    check_quantiles(yours, parameters, parameters["drift"], parameters["volatility"] * 1.01)
+    expect(page.locator(".st-key-quantiles")).to_contain_text("Scenario")
+    scenario = {name: number(row["Scenario"]) for name, row in table(page, "quantiles").items()}
+    check_quantiles(scenario, parameters, parameters["drift"], parameters["volatility"] * 1.01)
 
 
 def test_page_recovers_when_cassandra_comes_back(demo_stack: Stack, page: Page) -> None:
