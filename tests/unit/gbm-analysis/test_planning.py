@@ -27,6 +27,15 @@ def plan(*sample: Segment, calendar: str = "24/7", hours_to_close: float = 24) -
     return plan_forecast(SETTINGS, symbol="TEST", calendar=calendar, at=AT, close=close, sample=sample)
 
 
+def assert_finite(found: Plan | Refusal, *, observations: int) -> None:
+    assert isinstance(found, Plan)
+    assert found.calibration.observations == observations
+    assert all(math.isfinite(value) for value in vars(found.calibration).values())
+    assert found.calibration.volatility > 0
+    quantiles = [found.model.quantile(share, 3600) for share in (0.05, 0.5, 0.95)]
+    assert 0 < quantiles[0] < quantiles[1] < quantiles[2] < math.inf
+
+
 def test_fifteen_minutes_suffice() -> None:
     found = plan(bars(AT, 15))
     assert isinstance(found, Plan)
@@ -65,6 +74,74 @@ def test_a_price_that_never_moved_is_insufficient() -> None:
     found = plan(Segment(flat.times, np.full(len(flat.times), 7.0)))
     assert found == Refusal(
         "insufficient", "The bars do not tell the volatility: the price did not change in 180 bars."
+    )
+
+
+@pytest.mark.parametrize("rate", [1e-6, 1e-4, -1e-3])
+def test_prices_on_a_line_of_logarithms_are_insufficient(rate: float) -> None:
+    times = bars(AT, 20).times
+    found = plan(Segment(times, 100 * np.exp(rate * np.arange(len(times)))))
+    assert found == Refusal("insufficient", "The bars do not tell the volatility: 180 prices lay on a line.")
+
+
+@pytest.mark.parametrize("tick", [0.01, -0.01, 1.0])
+def test_a_price_that_rises_by_the_same_amount_is_forecast(tick: float) -> None:
+    times = bars(AT, 60).times
+    assert_finite(plan(Segment(times, 100 + tick * np.arange(len(times)))), observations=179)
+
+
+@pytest.mark.parametrize(
+    "minutes, reason",
+    [(15, "180 prices bounced, but did not move"), (60, "the price did not change in 180 bars")],
+)
+def test_a_price_that_alternates_is_insufficient(minutes: int, reason: str) -> None:
+    times = bars(AT, minutes).times
+    found = plan(Segment(times, np.resize([100.0, 100.01], len(times))))
+    assert found == Refusal("insufficient", f"The bars do not tell the volatility: {reason}.")
+
+
+@pytest.mark.parametrize("hours", [1, 3, 5])
+def test_a_gap_of_hours_costs_no_forecast(hours: int) -> None:
+    whole = bars(AT, 360)
+    ago = AT.timestamp() - whole.times
+    kept = (ago <= 600) | (ago > 600 + hours * 3600)
+    found = plan(Segment(whole.times[kept], whole.prices[kept]))
+    assert_finite(found, observations={1: 299, 3: 179, 5: 59}[hours])
+    assert isinstance(found, Plan)
+    assert abs(found.calibration.volatility - 0.6) < 3 * found.calibration.volatility_stderr
+
+
+def test_one_bar_after_a_gap_of_hours_is_the_spot() -> None:
+    whole = bars(AT, 360)
+    kept = np.append(np.arange(720), len(whole.times) - 1)
+    found = plan(Segment(whole.times[kept], whole.prices[kept]))
+    assert_finite(found, observations=60)
+    assert isinstance(found, Plan)
+    assert found.model.spot == whole.prices[-1]
+
+
+def test_one_bar_of_a_new_session_is_the_spot_and_the_night_no_return() -> None:
+    yesterday, today = bars(AT - timedelta(hours=18), 60), bars(AT, 1 / 12, seed=2)
+    found = plan(yesterday, Segment(today.times, today.prices * 1.3), calendar="XNYS")
+    assert_finite(found, observations=180)
+    assert isinstance(found, Plan)
+    assert found.model.spot == today.prices[0] * 1.3
+    assert abs(found.calibration.volatility - 0.6 * math.sqrt(5_896_800 / 31_557_600)) < (
+        3 * found.calibration.volatility_stderr
+    )
+
+
+def test_one_bar_is_insufficient() -> None:
+    found = plan(bars(AT, 1 / 12))
+    assert found == Refusal("insufficient", "Bars of 15 minutes are needed, and the last 6 hours held 0.1.")
+
+
+def test_two_bars_that_are_hours_apart_are_insufficient() -> None:
+    whole = bars(AT, 360)
+    found = plan(Segment(whole.times[[0, -1]], whole.prices[[0, -1]]))
+    assert found == Refusal(
+        "insufficient",
+        "The bars do not tell the volatility: 1 price changes were found, but at least 3 are needed.",
     )
 
 

@@ -18,6 +18,8 @@ MIN_CLOSES = 180
 # A price is a spike when it lies this far from both of its sides: half a percent, or many times the usual.
 SPIKE = 0.005
 SPIKE_DEVIATIONS = 15.0
+# Less is the rounding of a log price, some 1e-15, and no move.
+LEAST_MOVE = 1e-12
 _SIDE = 5
 
 
@@ -92,13 +94,16 @@ def calibrate(segments: Sequence[Segment], seconds_per_year: float) -> Calibrati
     noise and to changing volatility: Xiu (2010), J. Econometrics 159, 235-250. Drift by generalised least
     squares; volatility with n - 1; standard errors from the observed information. Segments share nothing but
     the parameters. Prices that are not above 0, and spikes, are ignored. Raises CalibrationError when fewer
-    than three returns are left, the price never moved, or its moves were all taken back.
+    than three returns are left, the price never moved, moved at one pace only, or took all moves back.
     """
     returns, spacings, first = _returns(segments)
     if len(returns) < 3:
         raise CalibrationError(f"{len(returns)} price changes were found, but at least 3 are needed")
     if not np.any(returns):
         raise CalibrationError(f"the price did not change in {len(returns) + 1} bars")
+    pace = returns.sum() / spacings.sum()
+    if np.max(np.abs(returns - pace * spacings)) < LEAST_MOVE:
+        raise CalibrationError(f"{len(returns) + 1} prices lay on a line")
     unit = float(np.median(spacings))
     grid = unit * np.concatenate([[0.0], np.logspace(-3, 3, 49)])
     best = int(np.argmin(_profile(returns, spacings, first, grid).cost))
@@ -112,8 +117,6 @@ def calibrate(segments: Sequence[Segment], seconds_per_year: float) -> Calibrati
         information = _information(_profile(returns, spacings, first, ratio * np.exp([-0.1, 0.0, 0.1])), 0.1)
     fit = _profile(returns, spacings, first, np.array([ratio]))
     variance, slope, precision = float(fit.variance[0]), float(fit.slope[0]), float(fit.precision[0])
-    if not variance > 0:
-        raise CalibrationError(f"{len(returns) + 1} prices lay on a line")
     volatility = math.sqrt(variance * seconds_per_year)
     volatility_stderr = volatility / 2 / math.sqrt(information)
     slope_stderr = math.sqrt(variance / precision) * seconds_per_year
@@ -189,8 +192,7 @@ def _profile(returns: Floats, spacings: Floats, first: NDArray[np.bool_], ratios
     residual = ((changes - slope * spans) ** 2 / pivots).sum(axis=0)
     variance = residual / (count - 1)
     log_determinant = np.log(pivots).sum(axis=0)
-    # Prices on a line leave no residual at all.
-    cost = (count - 1) * np.log(np.maximum(variance, np.finfo(np.float64).tiny)) + log_determinant
+    cost = (count - 1) * np.log(variance) + log_determinant
     return _Profile(cost, log_determinant, residual, variance, slope, precision)
 
 

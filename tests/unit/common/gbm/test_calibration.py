@@ -272,6 +272,22 @@ def test_a_gap_of_hours_counts_as_the_time_that_it_is() -> None:
     assert abs(found.volatility - 0.6) < 3 * found.volatility_stderr
 
 
+@pytest.mark.parametrize("rate", [1e-6, 1e-4, -1e-3, math.log(2) / 64])
+def test_prices_on_a_line_of_logarithms_are_refused(rate: float) -> None:
+    """What is left beside the line is rounding, and no volatility."""
+    times = np.delete(np.arange(200) * 5.0, [7, 8, 9, 100])
+    with pytest.raises(CalibrationError, match=r"^196 prices lay on a line$"):
+        calibrate([Segment(times, 250 * np.exp(rate * times / 5))], YEAR)
+
+
+def test_a_line_with_one_small_step_is_no_line() -> None:
+    times = np.arange(200) * 5.0
+    prices = 250 * np.exp(1e-4 * times / 5 + 1e-8 * (times > 250))
+    found = calibrate([Segment(times, prices)], YEAR)
+    assert found.volatility == pytest.approx(1e-8 * math.sqrt(YEAR / 5 / 199), rel=0.01)
+    assert all(math.isfinite(value) for value in vars(found).values())
+
+
 def test_times_that_do_not_ascend_are_refused() -> None:
     with pytest.raises(ValueError, match="did not ascend"):
         calibrate([Segment(np.array([0.0, 5.0, 5.0, 10.0]), np.array([1.0, 1.001, 1.002, 1.003]))], YEAR)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scoringrules import crps_ensemble, crps_lognormal
 
 from common.gbm import Floats
 from common.gbm.mixture import Mixture
@@ -51,6 +52,28 @@ def test_crps_agrees_with_its_definition_on_drawn_prices(model: Model) -> None:
     for outcome in (240.0, 252.0, 280.0):
         terms = np.abs(prices - outcome) - np.abs(prices - others) / 2
         assert abs(model.crps(outcome, DAY) - terms.mean()) < 4.5 * terms.std() / math.sqrt(400_000)
+
+
+@pytest.mark.parametrize("model", [PLAIN, SCALED])
+@pytest.mark.parametrize("seconds", [60.0, 3600.0, DAY, 1e7])
+def test_crps_of_one_log_normal_agrees_with_scoringrules(model: Model, seconds: float) -> None:
+    mean, deviation = model.log_moments(seconds)
+    for place in (-9.0, -1.0, 0.0, 0.3, 2.0, 9.0):
+        outcome = math.exp(mean + deviation * place)
+        assert model.crps(outcome, seconds) == pytest.approx(
+            crps_lognormal(outcome, mean, deviation), rel=1e-9
+        )
+
+
+@MODELS
+def test_crps_agrees_with_that_of_ensembles_of_drawn_prices_by_scoringrules(model: Model) -> None:
+    # The estimator by probability weighted moments is unbiased.
+    ensembles = outcomes(model, DAY, 800_000, 4).reshape(40, -1)
+    for outcome in (235.0, 252.0, 275.0):
+        found = crps_ensemble(np.full(40, outcome), ensembles, estimator="pwm")
+        error = found.std(ddof=1) / math.sqrt(40)
+        assert error < 0.003 * found.mean()
+        assert abs(model.crps(outcome, DAY) - found.mean()) < 4.5 * error
 
 
 @MODELS
