@@ -4,7 +4,7 @@ from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 
-READ_SECONDS = 10
+READ_SECONDS = 60
 
 
 class MockKafka:

@@ -37,7 +37,7 @@ def test_a_handshake_that_comes_byte_by_byte_is_given_up() -> None:
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Drip) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        connection = Connection(connect_seconds=0.2)
+        connection = Connection(connect_seconds=0.5)
         with pytest.raises(ConnectionLostError, match="connection"):
             connection.open(f"ws://127.0.0.1:{server.server_address[1]}/", TOKEN, direct=True)
         connection.close()

@@ -5,7 +5,7 @@ import json
 import resource
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ from stack import free_ports, wait_until
 LIMITS = JournalLimits(
     rotate_bytes=10_000, rotate_seconds=3600, retention_seconds=86_400, retention_bytes=10**9, fsync=False
 )
-LIMIT_SECONDS = 30
+LIMIT_SECONDS = 60
 RECEIVED_MS = 1_768_489_020_123
 TRADE = '{"data":[{"c":null,"p":1.5,"s":"AAPL","t":1,"v":1}],"type":"trade"}'
 EVENT = Event(1, "feed-1", "gap", "nothing was received", 1.5)
@@ -49,6 +49,23 @@ def settings(**changes: Any) -> CollectorSettings:
 def trade(symbol: str, number: int) -> str:
     made = {"c": None, "p": number + 0.5, "s": symbol, "t": RECEIVED_MS, "v": 1}
     return json.dumps({"data": [made], "type": "trade"})
+
+
+@pytest.fixture(autouse=True)
+def pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look often, and give a busy host the time to end in order."""
+    for name in ("IDLE_SECONDS", "SAVE_SECONDS"):
+        monkeypatch.setattr(publisher_module, name, 0.01)
+    for name in ("DRAIN_SECONDS", "FLUSH_SECONDS", "JOIN_SECONDS"):
+        monkeypatch.setattr(publisher_module, name, LIMIT_SECONDS)
+
+
+@pytest.fixture
+def no_kafka(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Return a port where nothing answers; shorten what waits for it in vain."""
+    for name in ("PROBE_SECONDS", "DRAIN_SECONDS", "FLUSH_SECONDS"):
+        monkeypatch.setattr(publisher_module, name, 0.05)
+    return free_ports(1)[0]
 
 
 @pytest.fixture
@@ -81,8 +98,12 @@ def pending(folder: JournalFolder) -> list[Journal]:
     return [journal for journals in folder.pending().values() for journal in journals]
 
 
+def until(condition: Callable[[], object], what: str) -> None:
+    wait_until(condition, what, LIMIT_SECONDS, every=0.005)
+
+
 def until_published(folder: JournalFolder) -> None:
-    wait_until(lambda: not pending(folder), "all journals to be published", LIMIT_SECONDS)
+    until(lambda: not pending(folder), "all journals to be published")
 
 
 def frames_by_symbol(kafka: MockKafka, topic: str = "market") -> dict[str, list[str]]:
@@ -212,13 +233,12 @@ def test_a_replay_that_goes_on_holds_up_no_other(tmp_path: Path, kafka: MockKafk
         for number, writer in enumerate([first, second, first, second]):
             writer.append(Frame(RECEIVED_MS, trade(f"S{number}", number)))
             writer.flush()
-            wait_until(
+            until(
                 lambda count=number + 1: publisher.trades_published == count,  # type: ignore[misc]
                 "the trade to be published",
-                LIMIT_SECONDS,
             )
         second.close()
-        wait_until(lambda: len(pending(folder)) == 1, "the second to be finished", LIMIT_SECONDS)
+        until(lambda: len(pending(folder)) == 1, "the second to be finished")
         first.close()
         until_published(folder)
 
@@ -281,7 +301,7 @@ def test_an_unexpected_error_is_a_problem_and_then_over(
 
     monkeypatch.setattr(LineFile, "lines_from", fails)
     with publishing(folder) as publisher:
-        wait_until(lambda: "OSError" in str(publisher.problem), "a problem", LIMIT_SECONDS)
+        until(lambda: "OSError" in str(publisher.problem), "a problem")
         assert publisher.is_alive()
         broken.clear()
         until_published(folder)
@@ -331,7 +351,7 @@ def test_marks_are_written_while_a_journal_is_open(tmp_path: Path, kafka: MockKa
         writer.flush()
         [journal] = pending(folder)
         size = journal.size()
-        wait_until(lambda: journal.acked() == Position(1, size), "the mark", LIMIT_SECONDS)
+        until(lambda: journal.acked() == Position(1, size), "the mark")
         writer.append(Frame(RECEIVED_MS, TRADE))
         writer.flush()
     assert journal.acked() == Position(2, 2 * size)
@@ -345,10 +365,10 @@ def test_events_are_published_once_and_after_a_restart(tmp_path: Path, kafka: Mo
     second = EVENT._replace(at=2, gap_seconds=None)
     with publishing(folder) as publisher:
         publisher.publish_event(second)
-        wait_until(lambda: folder.events.acked().lines == 4, "the events", LIMIT_SECONDS)
+        until(lambda: folder.events.acked().lines == 4, "the events")
     with publishing(folder) as publisher:
         publisher.publish_event(EVENT._replace(at=3))
-        wait_until(lambda: folder.events.acked().lines == 5, "the events", LIMIT_SECONDS)
+        until(lambda: folder.events.acked().lines == 5, "the events")
     messages = kafka.read("market.events")
     decoded: list[Any] = [
         fastavro.schemaless_reader(io.BytesIO(message.value()), events_schema().parsed, None)
@@ -382,24 +402,20 @@ def test_events_that_kafka_does_not_take_hold_up_no_trade(
         until_published(folder)
         assert folder.events.acked() == START
         broken.clear()
-        wait_until(lambda: folder.events.acked().lines == 1, "the event", LIMIT_SECONDS)
+        until(lambda: folder.events.acked().lines == 1, "the event")
     assert len(kafka.read("market.events")) == 1
     assert caplog.text.count("Feed events could not be published") == 1
 
 
-def test_a_kafka_that_does_not_answer_costs_nothing_but_disk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(publisher_module, "FLUSH_SECONDS", 0.01)
-    [port] = free_ports(1)
+def test_a_kafka_that_does_not_answer_costs_nothing_but_disk(tmp_path: Path, no_kafka: int) -> None:
     folder = JournalFolder(tmp_path, LIMITS)
-    with publishing(folder, kafka_port=port) as publisher:
+    with publishing(folder, kafka_port=no_kafka) as publisher:
         writer = JournalWriter(folder, "live", publisher.wake)
         for number in range(1000):
             writer.append(Frame(number, TRADE))
             writer.flush()
         publisher.publish_event(EVENT)
-        wait_until(lambda: "Kafka did not answer" in str(publisher.problem), "a problem", LIMIT_SECONDS)
+        until(lambda: "Kafka did not answer" in str(publisher.problem), "a problem")
         assert publisher.is_alive()
         writer.close()
         size = sum(journal.size() for journal in pending(folder))
@@ -418,18 +434,14 @@ def test_a_kafka_that_does_not_answer_costs_nothing_but_disk(
     assert again.events.lines_from(0, 1000) != []
 
 
-def test_the_end_of_the_process_does_not_wait_for_a_backlog(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(publisher_module, "FLUSH_SECONDS", 0.01)
-    [port] = free_ports(1)
+def test_the_end_of_the_process_does_not_wait_for_a_backlog(tmp_path: Path, no_kafka: int) -> None:
     for number in range(3):
         path = tmp_path / f"{journal_id(number, 'live')}.jsonl"
         path.write_bytes(encode(Frame(1, TRADE)) * 200_000)
     folder = JournalFolder(tmp_path, LIMITS)
-    publisher = Publisher(settings(kafka_port=port), folder)
+    publisher = Publisher(settings(kafka_port=no_kafka), folder)
     publisher.start()
-    wait_until(lambda: len(publisher._producer._producer) > 1000, "a queue", LIMIT_SECONDS)
+    until(lambda: len(publisher._producer._producer) > 1000, "a queue")
     publisher.stop()
     assert not publisher.is_alive()
     assert [journal.acked() for journal in pending(folder)] == [START] * 3

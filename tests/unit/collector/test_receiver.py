@@ -12,7 +12,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 from websockets.sync.server import ServerConnection
@@ -237,7 +237,7 @@ def test_no_frame_ends_the_receiver_or_keeps_the_next_from_the_journal(tmp_path:
         assert received.receiver.connections == 1
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30)
 @given(st.lists(st.binary(max_size=400) | st.text(max_size=100), max_size=8))
 def test_whatever_a_feed_sends_the_next_trade_is_journaled(
     tmp_path_factory: pytest.TempPathFactory, frames: list[bytes | str]
@@ -255,7 +255,7 @@ def test_whatever_a_feed_sends_the_next_trade_is_journaled(
         assert received.receiver.connections == 1
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30)
 @given(st.binary(min_size=1, max_size=300))
 def test_whatever_bytes_a_server_sends_the_receiver_goes_on(
     tmp_path_factory: pytest.TempPathFactory, data: bytes
@@ -399,21 +399,26 @@ def test_a_silent_stall_is_noticed_told_and_ended(tmp_path: Path) -> None:
 @pytest.mark.parametrize("sign", ["websocket ping", "bytes of a frame"])
 def test_what_is_no_whole_frame_is_silence(tmp_path: Path, sign: str) -> None:
     times = Times()
+    connected = threading.Event()
 
     def drip(connection: ServerConnection) -> None:
         for _ in TICKERS:
             connection.recv(LIMIT_SECONDS)
+        connected.wait(LIMIT_SECONDS)
         if sign == "bytes of a frame":
             connection.socket.sendall(b"\x81\x7e\x10\x00")
-        for _ in range(20):
+        for _ in range(15):
             if sign == "bytes of a frame":
                 connection.socket.sendall(b"x")
             else:
-                connection.ping().wait(LIMIT_SECONDS)
+                assert connection.ping().wait(LIMIT_SECONDS)
             times.move(10)
         connection.recv(LIMIT_SECONDS)
 
     with scripted_server(drip, sends(TRADE)) as port, receiving(tmp_path, port, times=times) as received:
+        # The last thing that it does with the clock before it receives.
+        until(lambda: received.last_seen.seconds_since("live") == 0, "the note of the connection")
+        connected.set()
         received.until_frames(1)
     assert received.events.kinds == ["connected", "silent", "disconnected", "resubscribed", "gap"]
 
@@ -520,6 +525,8 @@ def test_a_symbol_that_falls_silent_in_an_open_market_is_told_and_its_return(tmp
             until(lambda n=number: counters.frames + counters.pings == n, "a frame")
             times.move(seconds)
             step.release()
+        until(lambda: counters.frames + counters.pings == 6, "the last trade")
+        times.move(1)  # it may have come after what is done once in this second
         received.until_told("resumed")
         step.release()
     assert received.events.told()[1:] == [

@@ -18,7 +18,7 @@ from feeds import LIMIT_SECONDS, scripted_server
 from stack import wait_until
 
 TRADE = '{"data":[{"c":null,"p":1.5,"s":"AAPL","t":1,"v":1}],"type":"trade"}'
-START_SECONDS = 30
+START_SECONDS = 60
 
 
 class Subscriptions(list[tuple[str, str]]):

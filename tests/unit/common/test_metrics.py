@@ -15,7 +15,7 @@ def serve(registry: CollectorRegistry, reason: str | None = None) -> MetricsServ
 
 
 def get(server: MetricsServer, path: str) -> tuple[int, str]:
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     connection.request("GET", path)
     response = connection.getresponse()
     text = response.read().decode()

@@ -12,7 +12,7 @@ def bash(script: str, **environ: str) -> subprocess.CompletedProcess[str]:
         env={"PATH": "/usr/bin:/bin", **environ},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
 
@@ -74,7 +74,7 @@ def test_a_missing_java_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_a_failed_preparation_stops_the_server() -> None:
-    done = bash("beside_server false; exec sleep 20")
+    done = bash("beside_server false; exec sleep 600")
 
     assert done.returncode == -15
 

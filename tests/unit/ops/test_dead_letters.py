@@ -34,7 +34,7 @@ def send(kafka: MockKafka, *letters: tuple[bytes | None, bytes, dict[str, bytes]
     producer = Producer({"bootstrap.servers": kafka.address})
     for key, value, headers in letters:
         producer.produce("market.dead-letter", value, key, 0, headers=list(headers.items()), timestamp=AT_MS)
-    assert producer.flush(10) == 0
+    assert producer.flush(60) == 0
 
 
 def letter(line: int, symbol: str = "A", position: int = 0) -> tuple[bytes | None, bytes, dict[str, bytes]]:

@@ -20,7 +20,7 @@ GROUP = "tests"
 def broker() -> Iterator[str]:
     """Run a mock broker in a producer; give its address."""
     producer = Producer({"test.mock.num.brokers": 1, "log_level": 0, "bootstrap.servers": "ignored"})
-    [server] = producer.list_topics(timeout=10).brokers.values()
+    [server] = producer.list_topics(timeout=60).brokers.values()
     yield f"{server.host}:{server.port}"
 
 
@@ -32,7 +32,7 @@ def send(address: str, topic: str, *messages: tuple[bytes, dict[str, bytes]]) ->
     producer = Producer(config(address))
     for value, headers in messages:
         producer.produce(topic, value, headers=list(headers.items()), partition=0)
-    assert producer.flush(10) == 0
+    assert producer.flush(60) == 0
 
 
 def commit(address: str, topic: str, offset: int) -> None:

@@ -73,7 +73,7 @@ def followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[
     stop.set()
     with path.open("a") as file:
         file.write("end\n")
-    thread.join(30)
+    thread.join(60)
     assert not thread.is_alive()
 
 
@@ -89,13 +89,13 @@ def test_a_log_is_followed_through_its_rotations(followed: tuple[Path, list[str]
     path, received = followed
     with path.open("a") as file:
         file.write("one\ntwo")
-    wait_until(lambda: "two" in "".join(received), "what was written", 30)
+    wait_until(lambda: "two" in "".join(received), "what was written", 60, every=0.02)
     assert "before" not in "".join(received)
     with path.open("a") as file:
         file.write(" and more\nlast of this file\n")
         path.rename(path.with_suffix(".1"))
         path.write_text("first of the next\n")
-    wait_until(lambda: "first of the next" in "".join(received), "the next file", 30)
+    wait_until(lambda: "first of the next" in "".join(received), "the next file", 60, every=0.02)
     text = "".join(received)
     assert text.index("one\ntwo and more\nlast of this file\nfirst of the next\n") >= 0
 

@@ -94,7 +94,9 @@ def test_a_server_whose_port_is_closed_is_not_logged_in_to() -> None:
     assert presto(OpsSettings(presto_port=port), 1) == closed
 
 
-def test_a_heartbeat_counts_when_it_is_fresh_ready_and_of_the_very_process(tmp_path: Path) -> None:
+def test_a_heartbeat_counts_when_it_is_fresh_ready_and_of_the_very_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings, probe = OpsSettings(market_home=tmp_path), heartbeat("collector")
     assert probe(settings, os.getpid()) == "it had written no heartbeat yet"
     write_heartbeat(tmp_path, "collector", ready=False)
@@ -104,6 +106,6 @@ def test_a_heartbeat_counts_when_it_is_fresh_ready_and_of_the_very_process(tmp_p
     write_heartbeat(tmp_path, "collector", ready=True)
     assert probe(settings, os.getpid()) is None
     assert probe(settings, os.getpid() + 1) == "it had written no heartbeat yet"
-    path = heartbeat_file(tmp_path, "collector")
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"at": time.time() - MAX_AGE_SECONDS - 2}))
+    written = json.loads(heartbeat_file(tmp_path, "collector").read_text())["at"]
+    monkeypatch.setattr(time, "time", lambda: written + MAX_AGE_SECONDS + 2)
     assert probe(settings, os.getpid()) == f"its last heartbeat was {MAX_AGE_SECONDS + 2:.0f} s old"

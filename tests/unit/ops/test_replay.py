@@ -282,7 +282,7 @@ def test_a_collector_that_goes_during_a_replay_is_told(
     with running_collector(tmp_path, monkeypatch) as receiver:
 
         def stop() -> None:
-            wait_until(lambda: receiver.counters.frames > 3, "some frames", LIMIT_SECONDS)
+            wait_until(lambda: receiver.counters.frames > 3, "some frames", LIMIT_SECONDS, every=0.02)
             receiver.stop()
 
         thread = threading.Thread(target=stop)

@@ -13,10 +13,11 @@ def test_the_kinds_are_the_folders_of_tests_the_cheap_ones_first() -> None:
     assert kinds()[:4] == ("unit", "integration", "e2e", "faults")
 
 
-def test_containers_start_when_the_other_tests_have_ended() -> None:
-    commands = pytest_commands(["unit", "compose", "e2e"], ["-k", "x"])
+def test_unit_tests_run_in_parallel_and_containers_start_when_the_other_tests_have_ended() -> None:
+    commands = pytest_commands(["unit", "integration", "compose", "e2e"], ["-k", "x"])
     assert [command[4:] for command in commands] == [
-        ["tests/unit", "tests/e2e", "-k", "x"],
+        ["-n", "2", "tests/unit", "-k", "x"],
+        ["tests/integration", "tests/e2e", "-k", "x"],
         ["tests/compose", "-k", "x"],
     ]
 

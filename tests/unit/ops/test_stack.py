@@ -37,7 +37,7 @@ def test_a_zombie_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     child = os.fork()
     if child == 0:
         os._exit(0)
-    wait_until(lambda: psutil.Process(child).status() == psutil.STATUS_ZOMBIE, "a zombie", 30)
+    wait_until(lambda: psutil.Process(child).status() == psutil.STATUS_ZOMBIE, "a zombie", 60, every=0.01)
     wait_until_ended(child)
     os.waitpid(child, 0)
     wait_until_ended(child)
@@ -59,9 +59,9 @@ def test_two_commands_do_not_change_one_home_at_once(tmp_path: Path) -> None:
         assert (home / "lock").stat().st_mode & 0o777 == 0o600
         thread = threading.Thread(target=second)
         thread.start()
-        wait_until(lambda: lines, "a line about the wait", 30)
+        wait_until(lambda: lines, "a line about the wait", 60, every=0.01)
         assert not entered.is_set()
-    thread.join(30)
+    thread.join(60)
     assert entered.is_set()
     assert lines == [f"Waiting for another ./market command in {home} ..."]
 

@@ -193,7 +193,7 @@ def test_a_supervisor_starts_and_stops_services_and_itself(settings: OpsSettings
     }
     supervisor.start("feed")
     supervisor.start("feed")  # a second start changes nothing
-    wait_until(lambda: "up" in logged(settings, "feed"), "a service that runs", 30)
+    wait_until(lambda: "up" in logged(settings, "feed"), "a service that runs", 60, every=0.05)
     running = supervisor.processes()["feed"]
     assert psutil.Process(running.pid).parent() == psutil.Process(supervisor.pid())
     assert abs(running.started - psutil.Process(running.pid).create_time()) < 5
@@ -206,7 +206,7 @@ def test_a_supervisor_starts_and_stops_services_and_itself(settings: OpsSettings
     with pytest.raises(MarketError, match="presto could not be stopped"):
         supervisor.stop("presto", 1)
     supervisor.shutdown()
-    wait_until(lambda: supervisor.pid() is None, "the end of the supervisor", 30)
+    wait_until(lambda: supervisor.pid() is None, "the end of the supervisor", 60, every=0.05)
     with pytest.raises(MarketError, match=r"did not answer any more; \./market up"):
         supervisor.processes()
 
@@ -226,7 +226,8 @@ def test_socket_and_configuration_are_private_and_only_the_collector_gets_the_to
     assert "FINNHUB_API_TOKEN" not in process.environ()
     supervisor.start("collector")
     supervisor.start("feed")
-    assert wait_until(lambda: logged(settings, "collector").strip(), "the collector's line", 30) == TOKEN
+    line = wait_until(lambda: logged(settings, "collector").strip(), "the collector's line", 60, every=0.05)
+    assert line == TOKEN
     assert stat.S_IMODE((home / "logs" / "collector.log").stat().st_mode) & 0o077 == 0
     assert TOKEN not in psutil.Process(supervisor.processes()["feed"].pid).environ().values()
 
@@ -260,12 +261,12 @@ def test_a_supervisor_that_does_not_start_says_why(tmp_path: Path) -> None:
 def test_a_supervisor_that_is_stopped_is_named_and_nothing_hangs(
     settings: OpsSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervision, "ANSWER_SECONDS", 0.3)
-    monkeypatch.setattr(supervision, "KILL_SECONDS", 0.3)
     supervisor = Supervisor(settings.market_home)
     pid = supervisor.pid()
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
+    monkeypatch.setattr(supervision, "ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr(supervision, "KILL_SECONDS", 0.1)
     try:
         for call in (
             supervisor.pid,

@@ -26,7 +26,7 @@ def login() -> Iterator[dict[str, str | int]]:
     """Return how to reach a broker that lives as long as the test."""
     create = {"allow.auto.create.topics": "true", "log_level": 0}
     broker = Consumer({"test.mock.num.brokers": 1, "bootstrap.servers": "", "group.id": "broker", **create})
-    [address] = broker.list_topics("market", timeout=10).brokers.values()
+    [address] = broker.list_topics("market", timeout=60).brokers.values()
     yield {"bootstrap.servers": f"{address.host}:{address.port}", **create}
     broker.close()
 

@@ -10,6 +10,8 @@ from ops.errors import MarketError
 from ops.install.dependencies import ensure_chromium, ensure_java
 from ops.testing.static import run_static_checks
 
+UNIT = "unit"
+PARALLEL = ("-n", "2")  # unit tests share nothing; two processes are what the smallest host has cores for
 SEPARATE = ("compose", "compose-faults")  # containers start when the processes of the other tests have ended
 MUTATION = "mutation"  # measures the unit tests; the names after it are modules
 BY_NAME = frozenset({"compose-faults", "soak"})  # take long, and run only when they are named
@@ -18,16 +20,24 @@ BY_NAME = frozenset({"compose-faults", "soak"})  # take long, and run only when 
 def kinds() -> tuple[str, ...]:
     """Return the folders of tests, the cheap ones first."""
     present = {path.relative_to(ROOT / "tests").parts[0] for path in (ROOT / "tests").glob("*/**/test_*.py")}
-    first = tuple(kind for kind in ("unit", "integration", "e2e", "faults", *SEPARATE) if kind in present)
+    first = tuple(kind for kind in (UNIT, "integration", "e2e", "faults", *SEPARATE) if kind in present)
     return (*first, *sorted(present.difference(first)))
 
 
 def pytest_commands(selected: Sequence[str], extra: Sequence[str]) -> list[list[str]]:
     """Return the runs of pytest for some kinds of tests."""
-    together = [kind for kind in selected if kind not in SEPARATE]
-    groups = (together, *([kind] for kind in SEPARATE if kind in selected))
+    together = [kind for kind in selected if kind not in (UNIT, *SEPARATE)]
+    groups = (
+        [UNIT] if UNIT in selected else [],
+        together,
+        *([kind] for kind in SEPARATE if kind in selected),
+    )
     pytest = [sys.executable, "-P", "-m", "pytest"]
-    return [[*pytest, *(f"tests/{kind}" for kind in group), *extra] for group in groups if group]
+    return [
+        [*pytest, *(PARALLEL if group == [UNIT] else ()), *(f"tests/{kind}" for kind in group), *extra]
+        for group in groups
+        if group
+    ]
 
 
 def run(wanted: Sequence[str], extra: Sequence[str]) -> int:
@@ -47,11 +57,11 @@ def run(wanted: Sequence[str], extra: Sequence[str]) -> int:
         )
     usual = [kind for kind in known if kind not in BY_NAME]
     selected = usual if not wanted or "all" in wanted else wanted
-    if set(selected) - {"unit"}:
+    if set(selected) - {UNIT}:
         os.environ["JAVA_HOME"] = str(ensure_java(print))
     if {"e2e", *SEPARATE}.intersection(selected):
         ensure_chromium(print)
-    if "unit" in selected:
+    if UNIT in selected:
         status = run_static_checks()
         if status != 0:
             return status
