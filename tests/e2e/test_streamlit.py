@@ -20,6 +20,7 @@ PROBABILITIES = {"5 %": 0.05, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "95 %":
 STANDARD_ERRORS = 5
 WAIT_MS = 60_000
 OPEN_MS = 180_000
+STOP_SECONDS = 60
 
 pytestmark = pytest.mark.timeout(1200)
 
@@ -164,7 +165,7 @@ def test_a_scenario_is_simulated_beside_the_stored_forecast(page: Page, paramete
 
 
 def test_slider_moves_the_volatility(page: Page, parameters: Any) -> None:
-    slider = page.get_by_role("slider", name="Volatility, a year")
+    slider = page.get_by_role("slider", name="Volatility, per year")
     slider.focus()
     slider.press("ArrowRight")
     expect(page.locator(".st-key-quantiles")).to_contain_text("Scenario")
@@ -174,7 +175,7 @@ def test_slider_moves_the_volatility(page: Page, parameters: Any) -> None:
 
 def test_page_recovers_when_cassandra_comes_back(demo_stack: Stack, page: Page) -> None:
     supervisor = Supervisor(demo_stack.home)
-    supervisor.stop("cassandra")
+    supervisor.stop("cassandra", STOP_SECONDS)
     expect(page.get_by_text("Cassandra does not answer.").first).to_be_visible()
     supervisor.start("cassandra")
     for key in ("candles", "fan"):

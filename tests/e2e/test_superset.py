@@ -15,6 +15,7 @@ STOCKS, CRYPTO = {"AAPL", "AMZN", "MSFT"}, {f"BINANCE:{coin}USDT" for coin in ("
 DRAWN = ("Price change", "Price, VWAP", "over time", "running average of one ticker")
 DASHBOARD = re.compile(r":\d+/superset/dashboard/market/")
 WAIT_MS = 90_000
+STOP_SECONDS = 60
 
 pytestmark = pytest.mark.timeout(1200)
 
@@ -128,7 +129,7 @@ def test_nobody_gets_more_than_the_login_page(demo_stack: Stack, browser: Browse
 def test_page_recovers_when_presto_comes_back(demo_stack: Stack, page: Page) -> None:
     expect(tickers(page)).to_have_count(len(STOCKS))
     supervisor = Supervisor(demo_stack.home)
-    supervisor.stop("presto")
+    supervisor.stop("presto", STOP_SECONDS)
     expect(page.get_by_text(re.compile("Presto (does not answer|is still starting)")).first).to_be_visible()
     supervisor.start("presto")
     assert page.get_by_text("Traceback").count() == 0
