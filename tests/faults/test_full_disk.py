@@ -51,7 +51,10 @@ def test_a_full_disk_delays_frames_and_events_and_loses_none(
     monkeypatch.setattr(producer_module, "client_config", lambda *_: {"bootstrap.servers": kafka.address})
     folder = JournalFolder(small_disk / "journal", LIMITS)
     publisher = Publisher(
-        CollectorSettings(kafka_collector_password=SecretStr("x"), market_feed="none"), folder
+        CollectorSettings(
+            kafka_topic_name="market", kafka_collector_password=SecretStr("x"), market_feed="none"
+        ),
+        folder,
     )
     publisher.start()
     writer = JournalWriter(folder, "live", publisher.wake)
