@@ -39,6 +39,7 @@ def kill_collectors(stack: Stack, folder: Path, kills: int) -> None:
 
     settings = {
         "FINNHUB_STOCKS_TICKERS": ",".join(SYMBOLS),
+        "KAFKA_TOPIC_NAME": stack.topic,
         "KAFKA_PORT": stack.settings["KAFKA_PORT"],
         "KAFKA_COLLECTOR_PASSWORD": stack.secrets()["KAFKA_COLLECTOR_PASSWORD"],
         "JOURNAL_ROTATE_MEGABYTES": "1",
