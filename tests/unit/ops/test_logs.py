@@ -1,14 +1,16 @@
-import itertools
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from queue import Queue
 
 import pytest
 
 from ops.errors import MarketError
 from ops.inspection import logs
-from ops.inspection.logs import errors, follow, last_error, log_file, show, tail
-from stack import wait_until
+from ops.inspection.logs import errors, last_error, log_file, show, tail
 
 
 def test_the_last_error_is_the_message_and_not_its_stack() -> None:
@@ -45,59 +47,46 @@ def test_tail_reads_only_the_end_of_a_large_file(tmp_path: Path, monkeypatch: py
 
 
 @pytest.fixture
-def followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, list[str]]]:
-    """Follow a log in a thread; give its path and what has come so far."""
-    monkeypatch.setattr(logs, "POLL_SECONDS", 0.02)
-    path = tmp_path / "log"
-    path.write_text("before\n")
-    pieces = follow(path)
-    received: list[str] = []
-    stop = threading.Event()
-
-    def run() -> None:
-        for piece in pieces:
-            received.append(piece)
-            if stop.is_set():
-                return
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    # The first line may come before the file is open, so it is written until one arrives.
-    for number in itertools.count():
-        with path.open("a") as file:
-            file.write(f"start {number}\n")
-        if wait_for(lambda: bool(received)):
-            break
-    received.clear()
-    yield path, received
-    stop.set()
-    with path.open("a") as file:
-        file.write("end\n")
-    thread.join(60)
-    assert not thread.is_alive()
+def followed(tmp_path: Path) -> Iterator[tuple[Path, Queue[str]]]:
+    """Follow a log through a pipe; give its path and the lines that come, each when it comes."""
+    path = log_file(tmp_path, "kafka")
+    path.parent.mkdir()
+    path.write_text("first\nsecond\nthird")
+    program = "import pathlib, sys; from ops.inspection.logs import show; "
+    program += "show(pathlib.Path(sys.argv[1]), 'kafka', ('kafka',), following=True, lines=2)"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path)],
+        env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    lines: Queue[str] = Queue()
+    assert process.stdout is not None
+    reader = threading.Thread(
+        target=lambda output: [lines.put(line) for line in output], args=[process.stdout]
+    )
+    reader.start()
+    yield path, lines
+    process.kill()
+    process.wait(60)
+    reader.join(60)
 
 
-def wait_for(condition: object) -> bool:
-    try:
-        wait_until(condition, "", 0.3)  # type: ignore[arg-type]
-    except AssertionError:
-        return False
-    return True
+def test_the_last_lines_of_a_followed_log_come_at_once(followed: tuple[Path, Queue[str]]) -> None:
+    _, lines = followed
+    assert lines.get(timeout=60) == "second\n"
 
 
-def test_a_log_is_followed_through_its_rotations(followed: tuple[Path, list[str]]) -> None:
-    path, received = followed
-    with path.open("a") as file:
-        file.write("one\ntwo")
-    wait_until(lambda: "two" in "".join(received), "what was written", 60, every=0.02)
-    assert "before" not in "".join(received)
+def test_a_log_is_followed_through_its_rotations(followed: tuple[Path, Queue[str]]) -> None:
+    path, lines = followed
+    assert lines.get(timeout=60) == "second\n"
     with path.open("a") as file:
         file.write(" and more\nlast of this file\n")
+        file.flush()
         path.rename(path.with_suffix(".1"))
         path.write_text("first of the next\n")
-    wait_until(lambda: "first of the next" in "".join(received), "the next file", 60, every=0.02)
-    text = "".join(received)
-    assert text.index("one\ntwo and more\nlast of this file\nfirst of the next\n") >= 0
+    expected = ["third and more\n", "last of this file\n", "first of the next\n"]
+    assert [lines.get(timeout=60) for _ in expected] == expected
 
 
 def test_a_log_is_shown_by_its_last_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,9 +1,11 @@
 """The services' logs: their last lines, their errors, and following them."""
 
+import os
 import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from ops.errors import MarketError
 
@@ -21,14 +23,17 @@ def log_file(home: Path, service: str) -> Path:
 def tail(path: Path, lines: int, since: int = 0) -> list[str]:
     """Return the last lines of a file, at most those after the byte `since`; none where it is missing."""
     try:
-        with path.open("rb") as file:
-            size = file.seek(0, 2)
-            start = max(since if since <= size else 0, size - TAIL_BYTES)
-            file.seek(start)
-            text = file.read().decode(errors="replace")
+        with path.open(errors="replace") as file:
+            return read_tail(file, lines, since).splitlines()
     except FileNotFoundError:
         return []
-    return text.splitlines()[-lines:]
+
+
+def read_tail(file: TextIO, lines: int, since: int = 0) -> str:
+    """Return the last lines of an open file as one text, and leave the file at its end."""
+    size = file.seek(0, 2)
+    file.seek(max(since if since <= size else 0, size - TAIL_BYTES))
+    return "".join(file.read().splitlines(keepends=True)[-lines:])
 
 
 def last_error(lines: list[str]) -> str | None:
@@ -44,10 +49,10 @@ def errors(lines: list[str]) -> list[str]:
     return [line.strip() for line in lines if ERROR.search(line) and not STACK_FRAME.match(line)]
 
 
-def follow(path: Path) -> Iterator[str]:
-    """Yield what is written to a file from now on, through its rotations."""
+def follow(path: Path, lines: int) -> Iterator[str]:
+    """Yield the last lines of a file, then what is written to it, through its rotations."""
     file = path.open(errors="replace")
-    file.seek(0, 2)
+    yield read_tail(file, lines)
     while True:
         text = file.read()
         if text:
@@ -55,7 +60,7 @@ def follow(path: Path) -> Iterator[str]:
             continue
         time.sleep(POLL_SECONDS)
         try:
-            moved = path.stat().st_ino != Path(f"/dev/fd/{file.fileno()}").stat().st_ino
+            moved = path.stat().st_ino != os.fstat(file.fileno()).st_ino
         except OSError:
             continue
         if moved:
@@ -71,8 +76,9 @@ def show(home: Path, service: str, known: tuple[str, ...], following: bool, line
     path = log_file(home, service)
     if not path.exists():
         raise MarketError(f"{service} had no log yet in {path.parent}; start the stack with ./market up.")
-    for line in tail(path, lines):
-        print(line)
     if following:
-        for text in follow(path):
+        for text in follow(path, lines):
             print(text, end="", flush=True)
+    else:
+        for line in tail(path, lines):
+            print(line)
