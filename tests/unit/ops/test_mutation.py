@@ -1,5 +1,7 @@
 """Which modules and tests a mutation run takes, and that it tells a killed mutant from a survivor."""
 
+import gc
+import os
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,24 @@ def test_a_line_runs_the_tests_that_reach_it_the_fastest_first() -> None:
     assert baseline.reaching(range(5, 6)) == ["fast", "slow"]
     assert baseline.reaching(range(1, 2)) == ["other", "fast", "slow"]  # the import concerns every test
     assert baseline.reaching(range(7, 8)) == []
+
+
+def test_a_fork_frees_nothing_of_its_parent(tmp_path: Path) -> None:
+    class Cycle:
+        def __init__(self) -> None:
+            self.itself = self
+
+        def __del__(self) -> None:
+            (tmp_path / f"freed by {os.getpid()}").touch()
+
+    def collect(_: Path) -> int:
+        gc.collect()
+        return 0
+
+    Cycle()
+    child = mutation.fork(collect, tmp_path)
+    assert os.waitpid(child, 0) == (child, 0)
+    assert not (tmp_path / f"freed by {child}").exists()
 
 
 def test_a_run_tells_killed_mutants_from_survivors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

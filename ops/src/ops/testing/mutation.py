@@ -181,7 +181,6 @@ def run_module(module: Module, folder: Path) -> Result:
     for name in baseline.libraries:
         with contextlib.suppress(Exception):  # what does not load outside of its test is loaded in each fork
             importlib.import_module(name)
-    gc.freeze()  # so that the forks share the libraries' memory
     everything = [str(path) for path in tests]
     running: dict[int, Attempt] = {}
     killed, survivors = 0, []
@@ -246,6 +245,7 @@ def fork(work: Callable[[Path], int], folder: Path) -> int:
     if child:
         return child
     status = 1
+    gc.freeze()  # keeps memory shared, and frees nothing of the parent: librdkafka's objects would crash
     try:
         os.setsid()
         silent = os.open(os.devnull, os.O_RDWR)
