@@ -29,6 +29,22 @@ def test_annotations_of_types_and_bare_stars_have_no_mutants() -> None:
     )
 
 
+def test_each_exception_without_a_dot_is_replaced() -> None:
+    source = """
+        try:
+            a
+        except (OSError, b.Error, ValueError):
+            c
+        except b.Error:
+            d
+        """
+    replaced = "CosmicRayTestingException"
+    assert changes(source) == {
+        f"except ({replaced}, b.Error, ValueError):",
+        f"except (OSError, b.Error, {replaced}):",
+    }
+
+
 def test_an_excluded_line_has_no_mutants() -> None:
     assert not changes("SECONDS = 5 * 60  # pragma: no mutate: any number will do\n")
 

@@ -80,19 +80,21 @@ def mutants(source: str) -> Iterator[Mutant]:
     for name in OPERATORS:
         operator = cosmic_ray.plugins.get_operator(name)()
         places = [
-            (node, index, start)
+            (node, index, start, end)
             for node in nodes
-            for index, (start, _) in enumerate(operator.mutation_positions(node))
+            for index, (start, end) in enumerate(operator.mutation_positions(node))
         ]
-        for occurrence, (node, index, start) in enumerate(places):
+        for occurrence, (node, index, start, end) in enumerate(places):
             if name == "core/NumberReplacer" and index > 0:
                 continue  # a number is raised by one, and not lowered too
+            if name == "core/ExceptionReplacer" and "." in text[start[0] - 1][start[1] : end[1]]:
+                continue  # cosmic-ray cannot replace a dotted name
             if name.startswith("core/ReplaceBinary") and node.parent.type in NOT_BINARY:
                 continue
             lines = _statement_lines(statements, start[0])
             if any(EXCLUDED.search(text[line - 1]) for line in (lines[0], start[0], lines[-1])):
                 continue
-            if any(first <= start < end for first, end in annotations):
+            if any(first <= start < last for first, last in annotations):
                 continue
             mutated = mutate_code(source, operator, occurrence)
             if mutated is not None and mutated != source:
