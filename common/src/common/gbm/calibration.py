@@ -21,6 +21,8 @@ SPIKE_DEVIATIONS = 15.0
 # Less is the rounding of a log price, some 1e-15, and no move.
 LEAST_MOVE = 1e-12
 _SIDE = 5
+# The noise ratios that are tried first, in units of the usual spacing.
+_RATIOS = np.append(0.0, np.logspace(-3, 3, 49))  # pragma: no mutate: how fine the search is
 
 
 class CalibrationError(Exception):
@@ -69,7 +71,7 @@ def without_spikes(segment: Segment) -> Segment:
     """
     priced = np.isfinite(segment.prices) & (segment.prices > 0)
     times, prices = segment.times[priced], segment.prices[priced]
-    if len(prices) < 2:
+    if len(prices) == 0:
         return Segment(times, prices)
     logarithms = np.log(prices)
     padding = np.full(_SIDE, np.nan)
@@ -104,17 +106,18 @@ def calibrate(segments: Sequence[Segment], seconds_per_year: float) -> Calibrati
     pace = returns.sum() / spacings.sum()
     if np.max(np.abs(returns - pace * spacings)) < LEAST_MOVE:
         raise CalibrationError(f"{len(returns) + 1} prices lay on a line")
-    unit = float(np.median(spacings))
-    grid = unit * np.concatenate([[0.0], np.logspace(-3, 3, 49)])
+    grid = float(np.median(spacings)) * _RATIOS
     best = int(np.argmin(_profile(returns, spacings, first, grid).cost))
     if best == len(grid) - 1:
         raise CalibrationError(f"{len(returns) + 1} prices bounced, but did not move")
     if best == 0:
         ratio, information = 0.0, (len(returns) - 1) / 2
     else:
-        fine = np.geomspace(grid[max(best - 1, 1)], grid[min(best + 1, len(grid) - 1)], 33)
+        fine = np.geomspace(
+            grid[max(best - 1, 1)], grid[best + 1], 33
+        )  # pragma: no mutate: how fine the search is
         ratio = float(fine[np.argmin(_profile(returns, spacings, first, fine).cost)])
-        information = _information(_profile(returns, spacings, first, ratio * np.exp([-0.1, 0.0, 0.1])), 0.1)
+        information = _information(_profile(returns, spacings, first, ratio * np.exp([-0.1, 0.0, 0.1])))
     fit = _profile(returns, spacings, first, np.array([ratio]))
     variance, slope, precision = float(fit.variance[0]), float(fit.slope[0]), float(fit.precision[0])
     volatility = math.sqrt(variance * seconds_per_year)
@@ -157,14 +160,12 @@ class _Profile(NamedTuple):
 
 def _returns(segments: Sequence[Segment]) -> tuple[Floats, Floats, NDArray[np.bool_]]:
     """Return log returns, their spacings in seconds, and which are the first of a segment."""
-    returns, spacings, first = [], [], []
+    returns, spacings, first = [np.empty(0)], [np.empty(0)], [np.empty(0, dtype=bool)]
     for times, prices in map(without_spikes, segments):
         changes = np.diff(np.log(prices))
         returns.append(changes)
         spacings.append(np.diff(times))
         first.append(np.arange(len(changes)) == 0)
-    if not returns:
-        return np.empty(0), np.empty(0), np.empty(0, dtype=bool)
     joined = np.concatenate(spacings)
     if np.any(joined <= 0):
         raise ValueError("the times of the prices did not ascend")
@@ -196,15 +197,15 @@ def _profile(returns: Floats, spacings: Floats, first: NDArray[np.bool_], ratios
     return _Profile(cost, log_determinant, residual, variance, slope, precision)
 
 
-def _information(profile: _Profile, step: float) -> float:
+def _information(profile: _Profile) -> float:
     """Return the information on log variance when the log noise ratio is estimated too.
 
-    `profile` holds the likelihood at the optimum and one `step` of the log ratio on either side.
+    `profile` holds the likelihood at the optimum and at a step of the log ratio on either side, whose length
+    cancels out.
     """
     scaled = profile.residual / profile.variance[1]
     alone = float(scaled[1]) / 2
-    mixed = float(scaled[2] - scaled[0]) / (2 * step) / 2
-    bend = float(np.diff(profile.log_determinant + scaled, n=2)[0]) / step**2 / 2
-    information = alone - mixed**2 / bend if bend > 0 else 0.0
+    mixed = float(scaled[2] - scaled[0]) / 4
+    bend = float(np.diff(profile.log_determinant + scaled, n=2)[0]) / 2
     # A likelihood too flat to bend tells no more than one return does.
-    return max(information, 0.5)
+    return max(alone - mixed**2 / bend, 0.5) if bend > 0 else 0.5

@@ -125,12 +125,12 @@ def _factors(degrees_of_freedom: float) -> Floats:
 
 @cache
 def _log_densities() -> Floats:
-    """Return the log density of z (tails, places) at scale 1, for log |z| in steps of the grid."""
+    """Return the log density of z (tails, places) at scale 1 but for a constant, for log |z| on the grid."""
     squares = np.exp(2 * np.linspace(-_LOG_REACH, _LOG_REACH, round(2 * _LOG_REACH / _GRID_STEP) + 1))
     rows = []
     for tail in _TAILS:
         factors = _factors(float(1 / tail) if tail else math.inf)[:, None]
-        exponents = -squares / (2 * factors) - np.log(2 * math.pi * factors) / 2
+        exponents = -squares / (2 * factors) - np.log(factors) / 2
         top = exponents.max(axis=0)
         rows.append(top + np.log(np.exp(exponents - top).mean(axis=0)))
     return np.stack(rows)

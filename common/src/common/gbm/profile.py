@@ -70,7 +70,7 @@ def learn_profile(sessions: Sequence[SessionBars]) -> Profile | None:
     whole = np.array([share for share in shares if len(share) == slots])
     # Symbols of one session move together, so that they count as one.
     weight = len(openings)
-    factors = (whole.mean(axis=0) * weight + PRIOR_SESSIONS) / (weight + PRIOR_SESSIONS)
+    factors = whole.mean(axis=0) * weight + PRIOR_SESSIONS
     factors /= factors.mean()
     return Profile(tuple(factors.tolist()))
 
@@ -79,8 +79,6 @@ def _shares(session: SessionBars) -> Floats | None:
     """Return each slot's variance over the session's average; None where prices did not move."""
     times, prices = closes(session.bars)
     slots = round((session.closing - session.opening) / SLOT_SECONDS)
-    if len(prices) < 2 or slots < 1:
-        return None
     places = ((times[1:] - session.opening) / SLOT_SECONDS).astype(np.intp)
     inside = (times[1:] >= session.opening) & (places < slots)
     squares = np.bincount(places[inside], np.diff(np.log(prices))[inside] ** 2, minlength=slots)

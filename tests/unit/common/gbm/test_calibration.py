@@ -62,7 +62,7 @@ def test_calibration_is_at_the_top_of_the_dense_likelihood(noise: float) -> None
         assert dense_likelihood(segment, variance * more, noise_variance / more)[0] < top
     assert found.drift_estimate == pytest.approx(slope * YEAR + found.volatility**2 / 2, rel=1e-6)
     bend = numeric_information(segment, variance, noise_variance)
-    assert found.volatility_stderr == pytest.approx(found.volatility / 2 / math.sqrt(bend), rel=0.05)
+    assert found.volatility_stderr == pytest.approx(found.volatility / 2 / math.sqrt(bend), rel=0.01)
     expected = math.hypot(YEAR / math.sqrt(precision), found.volatility * found.volatility_stderr)
     assert found.drift_stderr == pytest.approx(expected, rel=1e-6)
 
@@ -125,6 +125,39 @@ def test_prices_that_are_not_above_zero_are_ignored() -> None:
         np.append(segment.prices, [0.0, -4.0, math.nan]),
     )
     assert calibrate([spoilt], YEAR) == calibrate([segment], YEAR)
+
+
+def test_no_prices_at_all_are_refused() -> None:
+    with pytest.raises(CalibrationError, match="^0 price changes were found, but at least 3 are needed$"):
+        calibrate([], YEAR)
+
+
+def test_three_price_changes_are_enough() -> None:
+    found = calibrate([Segment(np.arange(4) * 5.0, np.array([1.0, 1.001, 1.0005, 1.002]))], YEAR)
+    assert found.observations == 3
+    assert found.volatility > 0
+
+
+def test_without_bounce_volatility_and_its_error_are_the_textbook_ones() -> None:
+    """Where successive returns move alike there is no bounce; then variance is that of n - 1 returns."""
+    spacings = np.resize([5.0, 10.0, 20.0], 41)
+    returns = 1e-4 * np.sqrt(spacings) * np.sin(np.arange(41) / 4) + 1e-6 * spacings
+    times = np.append(0.0, np.cumsum(spacings))
+    found = calibrate([Segment(times, 80 * np.exp(np.append(0.0, np.cumsum(returns))))], YEAR)
+    pace = returns.sum() / spacings.sum()
+    variance = np.sum((returns - pace * spacings) ** 2 / spacings) / 40
+    assert found.noise == 0
+    assert found.volatility == pytest.approx(math.sqrt(variance * YEAR), rel=1e-9)
+    assert found.volatility_stderr == pytest.approx(found.volatility / math.sqrt(2 * 40), rel=1e-9)
+    assert found.drift_estimate == pytest.approx(pace * YEAR + found.volatility**2 / 2, rel=1e-9)
+
+
+def test_the_unit_of_time_does_not_matter() -> None:
+    segment = sample(3, 300, volatility=0.6, noise=2e-4)
+    seconds = calibrate([segment], YEAR)
+    minutes = calibrate([Segment(segment.times / 60, segment.prices)], YEAR / 60)
+    assert minutes.volatility == pytest.approx(seconds.volatility, rel=1e-9)
+    assert minutes.drift_estimate == pytest.approx(seconds.drift_estimate, rel=1e-9)
 
 
 @pytest.mark.parametrize("prices", [[], [1.0], [1.0, 2.0, 3.0], [0.0, 0.0, 0.0, 0.0, 0.0]])
@@ -199,6 +232,32 @@ def test_a_spike_is_left_out_and_a_jump_is_kept() -> None:
     assert np.array_equal(kept.prices, np.delete(prices, [10, 30, 31]))
 
 
+@pytest.mark.parametrize("wrong, kept", [(2, False), (3, False), (6, True)])
+@pytest.mark.parametrize("change", [0.992, 1.012])
+def test_up_to_three_prices_in_a_row_are_spikes_and_six_are_a_level(
+    wrong: int, kept: bool, change: float
+) -> None:
+    prices = np.full(30, 80.0)
+    prices[12 : 12 + wrong] *= change
+    found = without_spikes(Segment(np.arange(30) * 5.0, prices))
+    assert len(found.times) == (30 if kept else 30 - wrong)
+
+
+@pytest.mark.parametrize("nothing", [0.0, -1.0, math.nan, math.inf])
+def test_prices_amid_many_that_are_none_are_kept(nothing: float) -> None:
+    prices = np.resize([9.0, *[nothing] * 12], 79)
+    found = without_spikes(Segment(np.arange(79) * 5.0, prices))
+    assert found.prices.tolist() == [9.0] * 7
+
+
+@pytest.mark.parametrize("deviations, left", [(14.9, 40), (15.1, 39)])
+def test_a_price_that_moves_a_lot_may_move_fifteen_times_as_far(deviations: float, left: int) -> None:
+    """Each price of 0, a, 0, a, ... lies `a` from the median of the five on either side."""
+    logarithms = 0.01 * (np.arange(40) % 2)
+    logarithms[20] = 0.01 + deviations * 0.01
+    assert len(without_spikes(Segment(np.arange(40) * 5.0, np.exp(logarithms))).times) == left
+
+
 def test_what_half_a_percent_away_is_no_spike_and_what_is_more_is_one() -> None:
     times = np.arange(20) * 5.0
     for change, left in ((1.0049, 20), (1.0051, 19), (1 / 1.0049, 20), (1 / 1.0052, 19)):
@@ -262,6 +321,8 @@ def test_a_short_bounce_is_hardly_any_volatility(bars: int) -> None:
     found = calibrate([Segment(np.arange(bars) * 5.0, prices)], YEAR)
     assert 1e-4 * math.sqrt(YEAR / 5) > 20 * found.volatility > 0
     assert found.noise == pytest.approx(0.5e-4, rel=0.03)
+    # Such a likelihood is flat: it tells as much as one return, whose variance has an error of sqrt(2).
+    assert found.volatility_stderr == pytest.approx(found.volatility / math.sqrt(2), rel=1e-12)
 
 
 def test_a_gap_of_hours_counts_as_the_time_that_it_is() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import chi2, t
 
 from common.gbm.mixture import NODES, PLAIN, Evidence, Mixture, learn
 
@@ -24,6 +25,12 @@ def test_factors_are_medians_of_equally_likely_parts(degrees: float) -> None:
     below = np.array([np.mean(drawn < factor) for factor in factors])
     shares = (np.arange(NODES) + 0.5) / NODES
     assert np.all(np.abs(below - shares) < 4.5 * np.sqrt(shares * (1 - shares) / 400_000))
+
+
+@pytest.mark.parametrize("degrees", [2.0, 3.0, 20.0, 1e4])
+def test_factors_agree_with_the_quantiles_of_scipy(degrees: float) -> None:
+    shares = (np.arange(NODES) + 0.5) / NODES
+    assert Mixture(degrees).multipliers == pytest.approx(degrees / chi2.isf(shares, degrees), rel=2e-5)
 
 
 def test_scale_multiplies_the_deviation() -> None:
@@ -95,6 +102,19 @@ def test_the_scale_is_shrunk_by_eight_outcomes() -> None:
             count * (size**2 * math.exp(-2 * x) - 1) - x / 0.0625 for x in (found - 0.011, found + 0.011)
         ]
         assert slopes[0] > 0 > slopes[1]
+
+
+@pytest.mark.parametrize("outcomes", [(0.2, -0.4, 1.9, 0.1), (0.3, 0.3, -0.2, 0.1, 2.5, -0.4, 0.2, 2.2)])
+def test_the_mode_is_that_of_the_student_t_and_the_prior(outcomes: tuple[float, ...]) -> None:
+    """1 / degrees of freedom is exponential with mean 1 / 5, the log scale normal with deviation 1 / 4."""
+    tails, logs = np.meshgrid(np.arange(0.002, 0.5, 0.002), np.arange(-1, 1, 0.005), indexing="ij")
+    posterior = -5 * tails - logs**2 / 2 * 16
+    for outcome in outcomes:
+        posterior += t.logpdf(outcome, 1 / tails, scale=np.exp(logs))
+    best = np.unravel_index(np.argmax(posterior), posterior.shape)
+    found = learn(outcomes)
+    assert 1 / found.degrees_of_freedom == pytest.approx(tails[best], abs=0.021)
+    assert math.log(found.scale) == pytest.approx(logs[best], abs=0.021)
 
 
 def test_few_outcomes_say_less_than_many() -> None:

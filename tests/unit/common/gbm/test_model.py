@@ -243,6 +243,13 @@ def test_a_clock_is_interpolated_from_nothing_and_goes_on_at_its_average_pace() 
     ]
 
 
+def test_a_clock_of_three_times_goes_on_from_its_end() -> None:
+    clock = Clock((0.2, 0.4, 0.8), (0.5, 0.6, 1.2))
+    assert [clock.at(seconds) for seconds in (0.1, 0.3, 0.6, 0.8, 1.6)] == pytest.approx(
+        [0.25, 0.55, 0.9, 1.2, 2.4]
+    )
+
+
 @pytest.mark.parametrize(
     "seconds, passed",
     [

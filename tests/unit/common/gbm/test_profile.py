@@ -53,6 +53,36 @@ def test_a_pattern_is_found_and_shrunk_by_three_sessions_of_none() -> None:
     assert np.all(np.abs(np.array(found.factors) / expected - 1) < 4.5 * math.sqrt(2 / 810))
 
 
+def test_the_pattern_is_the_share_of_squared_returns_inside_the_session() -> None:
+    """Two slots whose returns differ by a factor of 2, and wilder prices outside of the session."""
+    opening, closing = 86_400.0, 90_000.0
+    times = np.arange(opening - 3600, closing + 3600, 60.0) + 30
+    sizes = np.select(
+        [times < opening, times < opening + 1800, times < closing], [9e-4, 2e-4, 1e-4], default=9e-4
+    )
+    prices = 70 * np.exp(np.cumsum(sizes * np.resize([1, -1], len(times))))
+    days = [SessionBars(opening + day, closing + day, Segment(times + day, prices)) for day in (0, 1e5, 2e5)]
+    found = learn_profile(days)
+    assert found is not None
+    # Squares of 4 to 1 are 1.6 and 0.4 of their average; three sessions and three of no pattern.
+    assert found.factors == pytest.approx((1.3, 0.7), rel=1e-9)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_a_session_with_hardly_any_price_has_no_pattern(count: int) -> None:
+    times = np.arange(count) * 60.0
+    days = [
+        SessionBars(day, day + LENGTH, Segment(day + times, 50 + 0.1 * np.arange(count)))
+        for day in (0.0, 86_400.0, 172_800.0)
+    ]
+    found = learn_profile(days)
+    if count < 2:
+        assert found is None
+    else:
+        assert found is not None
+        assert found.factors == pytest.approx([7.0] + [0.5] * 12)
+
+
 def test_a_wild_session_counts_as_much_as_a_calm_one() -> None:
     calm = [session(number, number, 0.3) for number in range(3)]
     wild = [*calm[:2], SessionBars(*calm[2][:2], Segment(calm[2].bars.times, calm[2].bars.prices ** 3))]

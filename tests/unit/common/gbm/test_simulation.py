@@ -5,7 +5,7 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from common.gbm import QUANTILES
@@ -231,6 +231,40 @@ def test_tally_is_the_same_in_any_order_and_grouping(partitions: int) -> None:
     assert whole.drawdowns.sum() == paths
 
 
+def tally_of(places: dict[int, int]) -> Tally:
+    """Return a tally of one step, of paths by bin: 4096 bins of 1/128 of a deviation around the mean."""
+    counts = np.zeros((1, 4096), dtype=np.int64)
+    for place, paths in places.items():
+        counts[0, place] = paths
+    nothing = np.zeros(len(LEVELS), dtype=np.int64)
+    drawdowns = np.zeros(2048, dtype=np.int64)
+    drawdowns[128] = counts.sum()
+    return Tally(counts, nothing, nothing, drawdowns, int(counts.sum()))
+
+
+def test_summary_of_paths_whose_places_are_known() -> None:
+    """Of 100 paths three end at -1 deviations, 95 at -0.5, and two at the outermost places."""
+    mean, deviation = PLAIN.log_moments(3600)
+    found = summarise(PLAIN, np.array([3600.0]), tally_of({0: 1, 1920: 3, 1984: 95, 4095: 1}))
+    half = 1 / 256
+
+    def price(place: float) -> float:
+        return math.exp(mean + deviation * place)
+
+    centres = [(1, -16 + half), (3, -1 + half), (95, -0.5 + half), (1, 16 - half)]
+    assert found.mean == pytest.approx([sum(count * price(place) for count, place in centres) / 100])
+    quantile = -0.5 + 1 / 95 / 128  # the first of the 95 paths makes up the worst 5 %
+    assert found.quantiles[0][0] == pytest.approx(price(quantile), rel=1e-12)
+    assert found.var_95 == pytest.approx(1 - price(quantile) / 250, rel=1e-9)
+    worst = price(-16 + half) + 3 * price(-1 + half) + price((-0.5 + quantile) / 2)
+    assert found.es_95 == pytest.approx(1 - worst / 5 / 250, rel=1e-9)
+    assert (found.count[0], found.count[-1], found.count.sum()) == (1, 1, 100)
+    assert found.prob_up == pytest.approx(0.01)
+    # Each path fell by 1 deviation, up to the width of a bin.
+    assert found.drawdown_mean == pytest.approx(1 - math.exp(-deviation * (1 + half)))
+    assert found.drawdown_95 == pytest.approx(1 - math.exp(-deviation * (1 + 0.95 / 128)))
+
+
 def test_another_seed_or_chunk_draws_other_paths() -> None:
     first = simulate_chunk(PLAIN, HOUR, 17, 0, 1000)
     assert same(first, simulate_chunk(PLAIN, HOUR, 17, 0, 1000))
@@ -239,6 +273,7 @@ def test_another_seed_or_chunk_draws_other_paths() -> None:
 
 
 @given(st.integers(1, 50_000))
+@example(CHUNK_PATHS)
 def test_chunks_hold_all_paths(paths: int) -> None:
     sizes = chunk_sizes(paths)
     assert sum(sizes) == paths
