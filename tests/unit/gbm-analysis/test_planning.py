@@ -8,6 +8,8 @@ import pytest
 from pydantic import SecretStr
 
 from common.gbm.calibration import Segment
+from common.gbm.model import STEADY
+from common.gbm.profile import Profile
 from gbm_analysis.planning import Plan, Refusal, market_closed, plan_forecast, seed_of
 from gbm_analysis.settings import GbmSettings
 
@@ -67,6 +69,38 @@ def test_an_old_price_is_stale() -> None:
     assert found == Refusal(
         "stale", "The last price was of 2026-11-24 14:44:00 UTC, over 15 minutes before the forecast."
     )
+
+
+def test_a_price_of_fifteen_minutes_ago_is_no_older_than_allowed() -> None:
+    assert isinstance(plan(bars(AT - timedelta(minutes=15), 60)), Plan)
+
+
+def test_a_profile_warps_the_sample_and_sets_the_clock() -> None:
+    """From 14:30 time passes four times as fast, from 15:00 half as fast: the volatility is half."""
+    sample = [bars(AT, 30)]
+    profile = Profile((4.0, *[0.5] * 12))
+    settings = {"symbol": "TEST", "calendar": "XNYS", "at": AT, "close": AT + timedelta(hours=6)}
+    without, found = (
+        plan_forecast(SETTINGS, sample=sample, profile=one, **settings) for one in (None, profile)
+    )
+    assert isinstance(without, Plan)
+    assert isinstance(found, Plan)
+    assert found.calibration.volatility == pytest.approx(without.calibration.volatility / 2, rel=1e-9)
+    assert found.model.clock.seconds == tuple(found.seconds)
+    assert found.model.clock.passed == pytest.approx(found.seconds / 2)
+    assert without.model.clock == STEADY
+
+
+def test_around_the_clock_there_is_no_profile() -> None:
+    settings = {"symbol": "TEST", "calendar": "24/7", "at": AT, "close": AT + timedelta(hours=6)}
+    profile = Profile((4.0, *[0.5] * 12))
+    one, other = (
+        plan_forecast(SETTINGS, sample=[bars(AT, 30)], profile=profile, **settings)
+        for profile in (None, profile)
+    )
+    assert isinstance(one, Plan)
+    assert isinstance(other, Plan)
+    assert (one.calibration, one.model) == (other.calibration, other.model)
 
 
 def test_a_price_that_never_moved_is_insufficient() -> None:

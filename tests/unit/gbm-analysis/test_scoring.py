@@ -70,10 +70,23 @@ def test_quantiles_of_the_closed_form() -> None:
     assert [model.pit(price, 3600) for price in found] == pytest.approx([0.05, 0.25, 0.5, 0.75, 0.95])
 
 
-@pytest.mark.parametrize("actual, inside", [(98.0, True), (97.99, False), (102.0, True), (102.01, False)])
-def test_the_ends_of_an_interval_belong_to_it(actual: float, inside: bool) -> None:
+@pytest.mark.parametrize(
+    "actual, inside_50, inside_90",
+    [
+        (97.99, False, False),
+        (98.0, False, True),
+        (99.49, False, True),
+        (99.5, True, True),
+        (100.5, True, True),
+        (100.51, False, True),
+        (102.0, False, True),
+        (102.01, False, False),
+    ],
+)
+def test_the_ends_of_an_interval_belong_to_it(actual: float, inside_50: bool, inside_90: bool) -> None:
     model = Model(100.0, 0.0, 0.6, 31_557_600.0)
-    assert score(model, 3600, Quantiles(98.0, 99.5, 100.0, 100.5, 102.0), actual).inside_90 == inside
+    found = score(model, 3600, Quantiles(98.0, 99.5, 100.0, 100.5, 102.0), actual)
+    assert (found.inside_50, found.inside_90) == (inside_50, inside_90)
 
 
 KNOWN = [

