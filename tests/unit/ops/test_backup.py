@@ -1,24 +1,33 @@
 """What a backup copies, and where to."""
 
+import shutil
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
+from common.settings import ROOT
+from ops.data import backup as module
 from ops.data.backup import (
+    Node,
+    backup,
     check_database,
     check_tables,
     copy_database,
     output,
     republish_start,
+    restart_superset,
+    restore,
     schema_version,
     scratch,
     snapshot_files,
     superset_database,
 )
 from ops.errors import MarketError
+from ops.lifecycle.services import SERVICES
 from ops.settings import OpsSettings
 from stack import free_ports
 
@@ -154,3 +163,223 @@ def test_superset_s_database_is_in_its_own_home_or_in_the_stack_s(tmp_path: Path
     assert (
         superset_database(OpsSettings(market_home=tmp_path)) == tmp_path / "data" / "superset" / "superset.db"
     )
+
+
+# --- the whole of it, with a node that links and takes files as Cassandra's does ---
+
+MEBIBYTE = 2**20
+
+
+class FakeNode:
+    """Makes a snapshot of one table's file, and keeps what is imported."""
+
+    calls: list[tuple[str, ...]]
+    imported: dict[str, bytes]
+
+    def __init__(self, settings: OpsSettings, report: object) -> None:
+        self._tables = settings.market_home / "data" / "cassandra" / "data" / "market"
+        FakeNode.calls, FakeNode.imported = [], {}
+
+    def run(self, *arguments: str) -> str:
+        self.calls.append(arguments)
+        if arguments[0] == "snapshot":
+            folder = self._tables / "trades-0a1b" / "snapshots" / arguments[2]
+            folder.mkdir(parents=True)
+            shutil.copy(self._tables / "trades-0a1b" / "da-1-bti-Data.db", folder)
+        elif arguments[0] == "import":
+            self.imported |= {path.name: path.read_bytes() for path in Path(arguments[3]).iterdir()}
+        return ""
+
+
+def names_in(path: Path) -> list[str]:
+    with closing(sqlite3.connect(path)) as database:
+        return [name for (name,) in database.execute("SELECT name FROM ab_user")]
+
+
+def make_users(path: Path, name: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("CREATE TABLE ab_user (name)")
+        database.execute("INSERT INTO ab_user VALUES (?)", (name,))
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a home with 30 MiB of trades and a database of Superset, at schema version 4."""
+    home = tmp_path / "home"
+    table = home / "data" / "cassandra" / "data" / "market" / "trades-0a1b"
+    table.mkdir(parents=True)
+    with (table / "da-1-bti-Data.db").open("wb") as file:
+        file.write(b"rows")
+        file.truncate(30 * MEBIBYTE)
+    make_users(home / "data" / "superset" / "superset.db", "as backed up")
+    monkeypatch.setattr(module, "Node", FakeNode)
+    monkeypatch.setattr(module, "schema_version", lambda _: 4)
+    monkeypatch.setattr(module, "table_names", lambda _: {"trades", "symbols"})
+    return home
+
+
+def test_what_was_backed_up_is_imported_and_superset_s_database_replaced(home: Path, tmp_path: Path) -> None:
+    settings, target = OpsSettings(market_home=home), tmp_path / "backup.tar"
+    sentences: list[str] = []
+    backup(settings, str(target), sentences.append)
+    [snapshot, cleared] = FakeNode.calls
+    assert snapshot[:2] == ("snapshot", "--tag")
+    assert snapshot[3:] == ("market",)
+    assert cleared == ("clearsnapshot", "-t", snapshot[2], "--", "market")
+    assert sentences == [
+        "Backed up 1 tables of Cassandra and Superset's database: 30.0 MB. The passwords are not in it."
+    ]
+    make_users(superset_database(settings), "later")
+    marker = superset_database(settings).with_name("provisioned-version")
+    marker.touch()
+    sentences.clear()
+    restore(settings, str(target), sentences.append)
+    [(command, keyspace, table, _)] = FakeNode.calls
+    assert (command, keyspace, table) == ("import", "market", "trades")
+    content = (home / "data/cassandra/data/market/trades-0a1b/da-1-bti-Data.db").read_bytes()
+    assert FakeNode.imported == {"da-1-bti-Data.db": content}
+    assert names_in(superset_database(settings)) == ["as backed up"]
+    assert not marker.exists()
+    assert [path.name for path in (home / "data" / "cassandra").iterdir()] == ["data"]
+    created, superset, republish = sentences
+    assert created.startswith("Restored 1 tables of Cassandra as of 20")
+    assert superset == "Restart Superset, which then brings its restored database up to date."
+    assert "./market republish --from 20" in republish
+
+
+def test_a_backup_without_superset_is_restored_without_it(home: Path, tmp_path: Path) -> None:
+    settings, target = OpsSettings(market_home=home), tmp_path / "backup.tar"
+    sentences: list[str] = []
+    superset_database(settings).unlink()
+    backup(settings, str(target), sentences.append)
+    assert sentences == ["Backed up 1 tables of Cassandra: 30.0 MB. The passwords are not in it."]
+    make_users(superset_database(settings), "later")
+    restore(settings, str(target), sentences.append)
+    assert names_in(superset_database(settings)) == ["later"]
+    assert not any("Superset" in sentence for sentence in sentences[1:])
+
+
+def test_a_backup_is_restored_where_superset_never_ran(home: Path, tmp_path: Path) -> None:
+    settings, target = OpsSettings(market_home=home), tmp_path / "backup.tar"
+    backup(settings, str(target), lambda _: None)
+    new = OpsSettings(market_home=home, superset_home=tmp_path / "new" / "superset")
+    restore(new, str(target), lambda _: None)
+    assert names_in(superset_database(new)) == ["as backed up"]
+
+
+def test_nothing_is_imported_where_superset_s_database_is_none(home: Path, tmp_path: Path) -> None:
+    settings, target = OpsSettings(market_home=home), tmp_path / "backup.tar"
+    make_users(superset_database(settings), "as backed up")
+    with closing(sqlite3.connect(superset_database(settings))) as database, database:
+        database.execute("DROP TABLE ab_user")
+    backup(settings, str(target), lambda _: None)
+    with pytest.raises(MarketError, match="held no database of Superset"):
+        restore(settings, str(target), lambda _: None)
+    assert FakeNode.calls == []
+
+
+def test_a_backup_that_fails_leaves_no_snapshot_and_no_file(home: Path, tmp_path: Path) -> None:
+    settings, target = OpsSettings(market_home=home), tmp_path / "backup.tar"
+    superset_database(settings).write_bytes(b"no database" * 1000)
+    with pytest.raises(MarketError, match="database could not be copied"):
+        backup(settings, str(target), lambda _: None)
+    assert [call[0] for call in FakeNode.calls] == ["snapshot", "clearsnapshot"]
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("pid", [None, 7])
+def test_superset_is_started_again_where_a_supervisor_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pid: int | None
+) -> None:
+    calls: list[tuple[object, ...]] = []
+    sentences: list[str] = []
+
+    class FakeSupervisor:
+        def __init__(self, home: Path) -> None:
+            calls.append(("of", home))
+
+        def pid(self) -> int | None:
+            return pid
+
+        def stop(self, name: str, seconds: float) -> None:
+            calls.append(("stop", name, seconds))
+
+        def start(self, name: str) -> None:
+            calls.append(("start", name))
+
+    monkeypatch.setattr(module, "Supervisor", FakeSupervisor)
+    restart_superset(OpsSettings(market_home=tmp_path), sentences.append)
+    [seconds] = [service.stop_seconds for service in SERVICES if service.name == "superset"]
+    restarted = [("stop", "superset", seconds), ("start", "superset")]
+    assert calls == [("of", tmp_path), *(restarted if pid else [])]
+    assert [sentence.partition(" ")[0] for sentence in sentences] == ["Superset" if pid else "Restart"]
+
+
+# --- nodetool's command line, run by something else than Java ---
+
+
+@pytest.fixture
+def java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the program that is run in place of Java."""
+    program = tmp_path / "jvm" / "bin" / "java"
+    program.parent.mkdir(parents=True)
+    monkeypatch.setattr(module, "ensure_java", lambda _: tmp_path / "jvm")
+    monkeypatch.setattr(module, "ensure_jars", lambda *_: tmp_path / "cached")
+    monkeypatch.delenv("MARKET_JARS", raising=False)
+    return program
+
+
+def node(java: Path, script: str) -> Node:
+    java.write_text(f"#!/bin/sh\n{script}\n")
+    java.chmod(0o755)
+    settings = OpsSettings(cassandra_admin_password=SecretStr("secret"), cassandra_jmx_port=7299)
+    return Node(settings, lambda _: None)
+
+
+def test_nodetool_runs_with_the_jars_and_a_password_that_is_not_in_its_command_line(
+    java: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = """
+        printf '%s\\n' "$@"
+        while [ "$1" != -pwf ]; do shift; done
+        stat -c %a "$2"
+        cat "$2"
+    """
+    *arguments, mode, login = node(java, script).run("import", "market").splitlines()
+    assert (mode, login) == ("600", "admin secret")
+    assert arguments[0] == f"@{ROOT}/cassandra/jvm.args"
+    assert f"-Dlogback.configurationFile={ROOT}/cassandra/logback.xml" in arguments
+    start = arguments.index("-cp")
+    assert arguments[start + 1 : start + 8] == [
+        f"{tmp_path}/cached/cassandra/*",
+        "org.apache.cassandra.tools.NodeTool",
+        "-p",
+        "7299",
+        "-u",
+        "admin",
+        "-pwf",
+    ]
+    assert arguments[-2:] == ["import", "market"]
+    assert "secret" not in " ".join(arguments)
+    monkeypatch.setenv("MARKET_JARS", "/jars")
+    assert "/jars/cassandra/*" in node(java, script).run("info").splitlines()
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("echo out; echo 'no such  table' >&2; exit 2", "no such table"),
+        ("echo refused; exit 1", "refused"),
+    ],
+)
+def test_what_nodetool_refuses_is_said_in_its_own_words(java: Path, script: str, words: str) -> None:
+    with pytest.raises(MarketError, match=f"^Cassandra's import failed: {words}$"):
+        node(java, script).run("import", "market")
+
+
+def test_a_nodetool_that_hangs_is_given_up(java: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "NODETOOL_SECONDS", 0.2)
+    with pytest.raises(MarketError, match=r"Cassandra's import took more than 0\.2 s; see \./market doctor"):
+        node(java, "exec sleep 60").run("import", "market")

@@ -27,9 +27,9 @@ from ops.settings import OpsSettings, cache_folder
 HISTORY = "schema_migrations"  # of the database that is restored into, not of the one that was backed up
 NOT_DATA = ("manifest.json", "schema.cql")
 # A snapshot links files; an import of the largest table that fits a disk of this kind takes minutes.
-NODETOOL_SECONDS = 600
+NODETOOL_SECONDS = 600  # pragma: no mutate: long enough
 # Superset holds its database's lock for the length of one statement.
-SQLITE_SECONDS = 60.0
+SQLITE_SECONDS = 60.0  # pragma: no mutate: long enough
 # Frames received this long before a backup may not have been in it yet.
 OVERLAP = timedelta(minutes=10)
 
