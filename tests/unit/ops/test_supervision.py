@@ -1,8 +1,10 @@
 import os
+import resource
 import signal
 import stat
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from configparser import RawConfigParser
 from pathlib import Path
 
@@ -95,6 +97,13 @@ def test_the_supervisors_socket_fits_an_address_however_deep_the_home(depth: int
     home = Path("/tmp", *["folder"] * depth)
     assert len(str(socket_file(home))) <= LONGEST_SOCKET
     assert socket_file(home) == socket_file(home) != socket_file(home / "other")
+
+
+@pytest.mark.parametrize(("length", "is_inside"), [(100, True), (101, False)])
+def test_a_socket_of_a_hundred_characters_stays_in_its_home(length: int, is_inside: bool) -> None:
+    home = Path("/" + "h" * (length - len("//run/supervisor.sock")))
+    assert len(str(home / "run" / "supervisor.sock")) == length
+    assert (socket_file(home).parent == home / "run") == is_inside
 
 
 def test_a_command_is_an_absolute_path_whose_words_are_quoted() -> None:
@@ -256,6 +265,51 @@ def test_a_supervisor_that_does_not_start_says_why(tmp_path: Path) -> None:
     (settings.market_home / "logs").rmdir()
     with pytest.raises(MarketError, match=r"The supervisor did not start: .*logs"):
         start(settings)
+
+
+def ended(returncode: int, stderr: str) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return what runs no supervisord, and ends as one would."""
+    return lambda *_, **__: subprocess.CompletedProcess([], returncode, "", stderr)
+
+
+@pytest.mark.parametrize(
+    ("returncode", "stderr", "reason"),
+    [
+        (1, "no  file\n", "no file"),
+        (2, "x" * 100 + "y" * 300, "y" * 300),
+        (2, "", "see {home}/logs/supervisord.log"),
+        (0, "", "see {home}/logs/supervisord.log"),
+    ],
+)
+def test_the_end_of_what_supervisord_says_is_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, returncode: int, stderr: str, reason: str
+) -> None:
+    settings = make_home(tmp_path / "home")
+    monkeypatch.setattr(supervision, "START_SECONDS", 0.1)
+    monkeypatch.setattr(subprocess, "run", ended(returncode, stderr))
+    with pytest.raises(MarketError) as raised:
+        start(settings)
+    assert str(raised.value) == f"The supervisor did not start: {reason.format(home=settings.market_home)}."
+
+
+@pytest.mark.parametrize(
+    ("hard_limit", "open_files"),
+    [(resource.RLIM_INFINITY, supervision.OPEN_FILES), (4000, 4000), (10**6, supervision.OPEN_FILES)],
+)
+def test_a_supervisor_that_answers_at_the_second_try_was_given_its_limits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hard_limit: int, open_files: int
+) -> None:
+    settings = make_home(tmp_path / "home")
+    pids = [None, 7]
+    monkeypatch.setattr(Supervisor, "pid", lambda _: pids.pop(0))
+    monkeypatch.setattr(subprocess, "run", ended(0, ""))
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, hard_limit))
+    start(settings)
+    assert pids == []
+    parser = RawConfigParser()
+    parser.read(settings.market_home / "run" / "supervisord.conf")
+    assert int(parser["supervisord"]["minfds"]) == open_files
+    assert int(parser["supervisord"]["logfile_maxbytes"]) == settings.market_log_megabytes * 2**20
 
 
 def test_a_supervisor_that_is_stopped_is_named_and_nothing_hangs(
