@@ -31,6 +31,13 @@ def test_the_test_of_a_modules_own_name_runs_first() -> None:
     assert select_tests(module)[0] == ROOT / Path("tests/unit/common/test_identity.py")
 
 
+def test_settings_run_the_test_that_finds_them_in_every_component() -> None:
+    [module] = find_modules("gbm_analysis.settings")
+    found = {path.relative_to(ROOT / "tests" / "unit").as_posix() for path in select_tests(module)}
+    assert {"gbm-analysis/test_settings.py", "repository/test_env_example.py"} <= found
+    assert "common/test_settings.py" not in found
+
+
 def test_a_line_runs_the_tests_that_reach_it_the_fastest_first() -> None:
     baseline = Baseline({"slow": 2.0, "fast": 1.0, "other": 0.5}, {1: [""], 5: ["slow", "fast"]})
     assert baseline.reaching(range(5, 6)) == ["fast", "slow"]

@@ -73,6 +73,8 @@ PURE = (
     "superset_dashboards.partitions",
 )
 REQUIRED_SHARE = 0.85
+# Tests that find modules of a name in every component, instead of importing them.
+FINDERS = {"settings": "test_env_example"}
 PROCESSES = 2
 # A mutant may be slow without being endless: a busy machine runs the same tests several times slower.
 TIMEOUT_FACTOR = 5.0
@@ -156,13 +158,14 @@ def find_modules(name: str) -> list[Module]:
 
 
 def select_tests(module: Module) -> list[Path]:
-    """Return the unit tests that import a module, the one of its own name first."""
+    """Return the unit tests that import or find a module, the one of its own name first."""
     parent, _, last = module.name.rpartition(".")
     imports = (f"import {module.name}\n", f"import {module.name} ", f"from {module.name} import")
     files = [
         path
         for path in sorted((ROOT / "tests" / "unit").rglob("test_*.py"))
-        if any(statement in path.read_text() for statement in imports)
+        if path.stem == FINDERS.get(last)
+        or any(statement in path.read_text() for statement in imports)
         or f"from {parent} import {last}" in path.read_text()
     ]
     return sorted(files, key=lambda path: path.stem != f"test_{last}")
