@@ -41,6 +41,24 @@ def test_the_last_run_of_any_process_is_shown(tmp_path: Path) -> None:
     assert found["market_gbm_newest_forecast_age_seconds",] == pytest.approx(100, abs=60)
 
 
+@pytest.mark.parametrize(("ahead", "ages"), [(None, []), (1000.0, [0.0])])
+def test_the_newest_forecast_has_an_age_from_none_on(
+    tmp_path: Path, ahead: float | None, ages: list[float]
+) -> None:
+    now = time.time()
+    RunOutcome(now, 1.0, 0, 0, 0, newest_forecast=None if ahead is None else now + ahead).write(tmp_path)
+    found = samples(Metrics(tmp_path))
+    assert [age for (name, *_), age in found.items() if name.endswith("age_seconds")] == ages
+
+
+def test_an_outcome_replaces_the_one_before_it(tmp_path: Path) -> None:
+    home = tmp_path / "new" / "home"
+    for symbols in (1, 2):
+        RunOutcome(0.0, 1.0, forecast=symbols, refused=0, failed=0, newest_forecast=None).write(home)
+    assert RunOutcome.read(home) == RunOutcome(0.0, 1.0, 2, 0, 0, None)
+    assert len(list((home / "run").iterdir())) == 1
+
+
 @pytest.mark.parametrize("content", ["", "[]", '{"ended": 1}'])
 def test_a_file_that_cannot_be_read_is_no_run(tmp_path: Path, content: str) -> None:
     (tmp_path / "run").mkdir()

@@ -10,8 +10,8 @@ from ops.report import Report
 # what the services then do again, takes up to a minute.
 NO_PROGRESS_SECONDS = 120.0
 # A line every few seconds shows that something happens; the same line again is needed less often.
-REPORT_SECONDS = 2.0
-REPEAT_SECONDS = 15.0
+REPORT_SECONDS = 2.0  # pragma: no mutate: now and then
+REPEAT_SECONDS = 15.0  # pragma: no mutate: now and then
 
 
 class StallDetector:
