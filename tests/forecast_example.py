@@ -68,5 +68,5 @@ HISTOGRAM = Distribution(MADE_FORECAST.low, MADE_FORECAST.high, MADE_FORECAST.co
 
 def simulated(**changes: Any) -> Simulation:
     scenario = replace(stored_scenario(PARAMETERS, STORED), **changes)
-    model = scenario_model(STORED.spot, scenario, YEAR)
+    model = scenario_model(MODEL, scenario)
     return simulation(STORED, model, scenario, simulate_tally(model, scenario, len(SECONDS)))

@@ -28,7 +28,7 @@ from gbm_analysis.tasks import SimulationError, tasks_of
 ACTIVE = timedelta(days=7)
 HOUR = timedelta(hours=1)
 # The simulations of so many symbols are in memory at once, some 2 MB each.
-BATCH_SYMBOLS = 32
+BATCH_SYMBOLS = 16
 
 log = logging.getLogger("gbm_analysis")
 

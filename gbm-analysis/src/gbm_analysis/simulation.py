@@ -18,8 +18,9 @@ from common.spark import configure, java_message
 from gbm_analysis.settings import GbmSettings
 from gbm_analysis.tasks import Result, Task, add_up, tally
 
+# The heap grows from 64 MB as it is needed; Java would begin with a 64th of the machine's memory.
 _JAVA_OPTIONS = (
-    "-Duser.timezone=UTC -XX:+UseSerialGC -XX:TieredStopAtLevel=1 "
+    "-Duser.timezone=UTC -Xms64m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 "
     f"-Dlog4j2.configurationFile={ROOT / 'gbm-analysis' / 'log4j2.properties'}"
 )
 

@@ -90,9 +90,9 @@ def presets(scenario: Scenario, seconds_per_year: float) -> dict[str, Scenario]:
     }
 
 
-def scenario_model(spot: float, scenario: Scenario, seconds_per_year: float) -> Model:
-    """Return the plain model with the scenario's drift and volatility."""
-    return Model(spot, scenario.drift, scenario.volatility, seconds_per_year)
+def scenario_model(model: Model, scenario: Scenario) -> Model:
+    """Return the forecast's model with the scenario's drift and volatility; all else stays."""
+    return replace(model, drift=scenario.drift, volatility=scenario.volatility)
 
 
 def simulate_tally(model: Model, scenario: Scenario, steps: int) -> Tally:

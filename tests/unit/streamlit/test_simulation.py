@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from common.gbm import QUANTILES
+from common.gbm.mixture import Mixture
+from common.gbm.model import Clock, Model
 from common.gbm.simulation import simulate, summarise
 from forecast_example import (
     HISTOGRAM,
@@ -134,10 +136,11 @@ def test_presets_change_drift_and_volatility_only() -> None:
         assert (preset.horizon, preset.paths, preset.seed) == (3600.0, PATHS, SEED)
 
 
-def test_a_scenario_starts_at_the_spot_with_its_own_rates() -> None:
+def test_a_scenario_has_its_own_rates_and_the_tails_and_time_of_day_of_the_forecast() -> None:
+    mixture, clock = Mixture(5.0, 1.3, 200), Clock((3600.0,), (7200.0,))
     scenario = Scenario(drift=-2.0, volatility=0.3, horizon=3600.0, paths=100, seed=1)
-    model = scenario_model(100.0, scenario, YEAR)
-    assert (model.spot, model.drift, model.volatility, model.seconds_per_year) == (100.0, -2.0, 0.3, YEAR)
+    model = scenario_model(replace(MODEL, mixture=mixture, clock=clock), scenario)
+    assert model == Model(MODEL.spot, -2.0, 0.3, YEAR, mixture, clock)
 
 
 def test_a_simulation_knows_its_horizon_and_shows_some_paths() -> None:

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import numpy as np
 import streamlit as st
 
 from common.gbm.model import Model
@@ -15,6 +14,7 @@ from streamlit_pages.simulation import (
     scenario_model,
     simulate_tally,
     simulation,
+    stored_model,
     stored_scenario,
 )
 from streamlit_pages.store import Forecast, Parameters
@@ -29,9 +29,15 @@ def simulate_scenario(view: str, parameters: Parameters, forecast: Forecast) -> 
     stored = stored_scenario(parameters, forecast)
     stored = replace(stored, paths=min(stored.paths, PATHS[-1]))
     scenario = _controls(view, stored, parameters.seconds_per_year)
+    model = scenario_model(stored_model(parameters, forecast), scenario)
+    _, deviation = model.log_moments(scenario.horizon)
+    st.caption(
+        f"In {formats.duration(scenario.horizon)}: "
+        f"mean {formats.percent(model.mean(scenario.horizon) / model.spot - 1, signed=True)}, "
+        f"standard deviation {formats.percent(deviation)}"
+    )
     if scenario == stored:
         return None
-    model = scenario_model(forecast.spot, scenario, parameters.seconds_per_year)
     return simulation(forecast, model, scenario, _simulated_tally(model, scenario, len(forecast.seconds)))
 
 
@@ -91,12 +97,6 @@ def _controls(view: str, stored: Scenario, seconds_per_year: float) -> Scenario:
         "Paths", sorted({*PATHS, stored.paths}), format_func="{:,}".format, key=keys["paths"]
     )
     seed = st.number_input("Seed", min_value=0, max_value=LARGEST_SEED, step=1, key=keys["seed"])
-    years = horizon / seconds_per_year
-    trend, spread = float(np.expm1(drift * years)), volatility * years**0.5
-    st.caption(
-        f"In {formats.duration(horizon)}: mean {formats.percent(trend, signed=True)}, "
-        f"standard deviation {formats.percent(spread)}"
-    )
     return Scenario(drift, volatility, horizon, paths, int(seed))
 
 
