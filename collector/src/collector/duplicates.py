@@ -1,6 +1,7 @@
 """Frames that come twice."""
 
 from collections import deque
+from collections.abc import Iterable
 
 WINDOW_SECONDS = 60.0
 MAX_FRAMES = 100_000  # about 12 MB
@@ -13,15 +14,22 @@ class DuplicateDetector:
         self._seen: dict[int, float] = {}
         self._order: deque[tuple[float, int]] = deque()
 
-    def is_repeat(self, frame: bytes, now: float) -> bool:
-        """Return whether the same frame came within the last minute, and remember it; `now` in seconds."""
+    def count_repeats(self, frames: Iterable[bytes], now: float) -> int:
+        """Return how many of the frames came before within the last minute, and remember all; `now` in seconds."""
         order, seen = self._order, self._seen
-        while order and (order[0][0] < now - WINDOW_SECONDS or len(order) >= MAX_FRAMES):
-            old_time, old = order.popleft()
-            if seen.get(old) == old_time:
-                del seen[old]
-        key = hash(frame)
-        repeat = key in seen
-        seen[key] = now
-        order.append((now, key))
-        return repeat
+        while order and order[0][0] < now - WINDOW_SECONDS:
+            self._forget_oldest()
+        repeats = 0
+        for key in map(hash, frames):
+            if key in seen:
+                repeats += 1
+            seen[key] = now
+            order.append((now, key))
+        while len(order) > MAX_FRAMES:
+            self._forget_oldest()
+        return repeats
+
+    def _forget_oldest(self) -> None:
+        seen_at, key = self._order.popleft()
+        if self._seen.get(key) == seen_at:
+            del self._seen[key]

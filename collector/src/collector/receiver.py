@@ -197,17 +197,16 @@ class Receiver:
 
     def _handle(self, messages: list[Message], now: float) -> None:
         received_ms = int(self._clock.wall() * 1000)
+        data = [message.payload for message in messages if message.kind == "data"]
+        for error in self._router.handle_messages(data, received_ms, now):
+            self._complain("refused", error, now)
+            if TOO_MANY_SYMBOLS in error.lower():
+                self.activity.note_refusal(now)
         for message in messages:
             if message.kind == "oversized":
                 self.counters.oversized += 1
                 words = f"a frame of {message.size} bytes was dropped: at most {MAX_FRAME_BYTES} are taken"
                 self._complain("oversized", words, now)
-                continue
-            error = self._router.handle_message(message.payload, received_ms, now)
-            if error is not None:
-                self._complain("refused", error, now)
-                if TOO_MANY_SYMBOLS in error.lower():
-                    self.activity.note_refusal(now)
         self._last_frame = now
         if self.endpoint.market is not None:
             self._last_seen.note(self.endpoint.market)

@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
@@ -64,31 +64,40 @@ class Router:
         self._replays: dict[str, JournalWriter] = {}
         self._replies: list[Reply] = []
 
-    def handle_message(self, frame: bytes, received_ms: int, now: float) -> str | None:
-        """Take a frame; the next `flush` writes it. Pings hold no data and are only counted.
+    def handle_messages(self, frames: Iterable[bytes], received_ms: int, now: float) -> list[str]:
+        """Take frames; the next `flush` writes them. Pings hold no data and are only counted.
 
-        `now` is the steady clock's time. Returns the text of an error that the feed reports.
+        `now` is the steady clock's time. Returns the texts of the errors that the feed reports.
         """
-        content = _parse(frame)
-        self.counters.last_frame = now
-        if self._is_service and frame.startswith(CONTROL_PREFIX) and self._switch(content):
-            return None
-        kind = content.get("type")
-        if kind == "ping":
-            self.counters.pings += 1
-            return None
-        writer = self._current
-        error = None
-        if kind == "error" and (writer is None or writer.source != "replay"):
-            error = _text(content.get("msg"))
-        if writer is None:
-            return error
-        writer.append(Frame(received_ms, frame_text(frame)))
-        self.counters.frames += 1
-        if kind == "trade":
-            self._count_trades(content.get("data"), writer is self._own, now)
-            self.counters.repeated += self._duplicates.is_repeat(frame, now)
-        return error
+        errors = []
+        trade_frames: list[bytes] = []
+        own_trades: list[Any] = []
+        replayed_trades: list[Any] = []
+        for frame in frames:
+            content = _parse(frame)
+            self.counters.last_frame = now
+            if self._is_service and frame.startswith(CONTROL_PREFIX) and self._switch(content):
+                continue
+            kind = content.get("type")
+            if kind == "ping":
+                self.counters.pings += 1
+                continue
+            writer = self._current
+            if kind == "error" and (writer is None or writer.source != "replay"):
+                errors.append(_text(content.get("msg")))
+            if writer is None:
+                continue
+            writer.append(Frame(received_ms, frame_text(frame)))
+            self.counters.frames += 1
+            if kind == "trade":
+                trade_frames.append(frame)
+                data = content.get("data")
+                if isinstance(data, list):
+                    (own_trades if writer is self._own else replayed_trades).extend(data)
+        if trade_frames:
+            self.counters.repeated += self._duplicates.count_repeats(trade_frames, now)
+            self._count_trades(own_trades, replayed_trades, now)
+        return errors
 
     def flush(self) -> None:
         """Write down what was taken. While the disk takes nothing this waits, and so does the feed."""
@@ -135,14 +144,14 @@ class Router:
                 self.problem = None
                 return
 
-    def _count_trades(self, data: object, is_own: bool, now: float) -> None:
-        if not isinstance(data, list) or not data:
+    def _count_trades(self, own: list[Any], replayed: list[Any], now: float) -> None:
+        count = len(own) + len(replayed)
+        if not count:
             return
-        self.counters.trades += len(data)
+        self.counters.trades += count
         self.counters.last_trade = now
-        if is_own:
-            for symbol, count in _count_symbols(data).items():
-                self._activity.record(symbol, count, now)
+        for symbol, traded in _count_symbols(own).items():
+            self._activity.record(symbol, traded, now)
 
     def _switch(self, control: dict[str, Any]) -> bool:
         """Follow a control frame: whose frames come next, or that a replay has ended.

@@ -50,8 +50,8 @@ def frames(folder: Path) -> list[tuple[str, int, str]]:
 
 def test_trades_are_counted_in_all_and_by_symbol(journals: JournalFolder, tmp_path: Path) -> None:
     router, activity = routing(journals, "live")
-    assert router.handle_message(TRADES, 5, 10.0) is None
-    assert router.handle_message(b'{"type":"ping"}', 6, 20.0) is None
+    assert router.handle_messages([TRADES], 5, 10.0) == []
+    assert router.handle_messages([b'{"type":"ping"}'], 6, 20.0) == []
     counters = router.counters
     assert (counters.frames, counters.trades, counters.repeated, counters.pings) == (1, 3, 0, 1)
     assert (counters.last_frame, counters.last_trade) == (20.0, 10.0)
@@ -71,7 +71,7 @@ def test_trades_are_counted_in_all_and_by_symbol(journals: JournalFolder, tmp_pa
 )
 def test_what_is_no_trade_keeps_no_other_from_being_counted(journals: JournalFolder, other: bytes) -> None:
     router, activity = routing(journals, "live")
-    router.handle_message(b'{"type":"trade","data":[{"s":"A"},' + other + b',{"s":"A"}]}', 5, 10.0)
+    router.handle_messages([b'{"type":"trade","data":[{"s":"A"},' + other + b',{"s":"A"}]}'], 5, 10.0)
     assert router.counters.trades == 3
     assert activity.symbols["A"].trades == 2
     router.close()
@@ -79,15 +79,14 @@ def test_what_is_no_trade_keeps_no_other_from_being_counted(journals: JournalFol
 
 def test_a_frame_without_trades_is_no_sign_of_trading(journals: JournalFolder) -> None:
     router, _ = routing(journals, "live")
-    router.handle_message(b'{"type":"trade","data":[]}', 5, 10.0)
+    router.handle_messages([b'{"type":"trade","data":[]}'], 5, 10.0)
     assert (router.counters.frames, router.counters.trades, router.counters.last_trade) == (1, 0, None)
     router.close()
 
 
 def test_trades_of_a_replay_are_no_sign_of_a_symbol(journals: JournalFolder, tmp_path: Path) -> None:
     router, activity = routing(journals, None)
-    for frame in (DEMO, REPLAY, TRADES, DEMO, TRADES, END):
-        router.handle_message(frame, 5, 10.0)
+    router.handle_messages([DEMO, REPLAY, TRADES, DEMO, TRADES, END], 5, 10.0)
     router.flush()
     assert (router.counters.trades, router.counters.frames) == (6, 2)
     assert activity.symbols["A"].trades == 2
@@ -116,7 +115,7 @@ def test_an_error_of_the_feed_is_returned_and_journaled(
     journals: JournalFolder, tmp_path: Path, frame: bytes, error: str | None
 ) -> None:
     router, _ = routing(journals, "live")
-    assert router.handle_message(frame, 5, 10.0) == error
+    assert router.handle_messages([frame], 5, 10.0) == ([] if error is None else [error])
     router.close()
     assert len(frames(tmp_path)) == 1
 
@@ -124,9 +123,9 @@ def test_an_error_of_the_feed_is_returned_and_journaled(
 def test_an_error_in_a_replay_is_data_and_one_before_any_source_is_told(journals: JournalFolder) -> None:
     router, _ = routing(journals, None)
     error = b'{"type":"error","msg":"no"}'
-    assert router.handle_message(error, 5, 10.0) == "no"
-    router.handle_message(REPLAY, 5, 10.0)
-    assert router.handle_message(error, 5, 10.0) is None
+    assert router.handle_messages([error], 5, 10.0) == ["no"]
+    router.handle_messages([REPLAY], 5, 10.0)
+    assert router.handle_messages([error], 5, 10.0) == []
     assert router.counters.frames == 1
     router.close()
 
@@ -146,8 +145,8 @@ def test_a_control_frame_that_says_nothing_is_a_frame_like_any_other(
     journals: JournalFolder, tmp_path: Path, frame: bytes
 ) -> None:
     router, _ = routing(journals, None)
-    router.handle_message(DEMO, 5, 10.0)
-    router.handle_message(frame, 5, 10.0)
+    router.handle_messages([DEMO], 5, 10.0)
+    router.handle_messages([frame], 5, 10.0)
     router.close()
     assert frames(tmp_path) == [("demo", 5, frame.decode())]
 
@@ -157,11 +156,11 @@ def test_the_end_of_a_connection_ends_its_replays_and_forgets_its_replies(
 ) -> None:
     router, _ = routing(journals, None)
     for frame in (DEMO, REPLAY, TRADES):
-        router.handle_message(frame, 5, 10.0)
+        router.handle_messages([frame], 5, 10.0)
     router.disconnected()
     assert router.take_replies() == []
     for frame in (TRADES, REPLAY, TRADES):
-        router.handle_message(frame, 6, 11.0)
+        router.handle_messages([frame], 6, 11.0)
     router.close()
     assert [(source, received) for source, received, _ in sorted(frames(tmp_path))] == [
         ("demo", 6),
@@ -194,7 +193,7 @@ def test_on_a_full_disk_it_waits_says_so_once_and_goes_on_without_a_loss(
 ) -> None:
     disk = FullDisk(monkeypatch)
     router, _ = routing(journals, "live")
-    router.handle_message(TRADES, 5, 10.0)
+    router.handle_messages([TRADES], 5, 10.0)
     thread = threading.Thread(target=router.flush)
     with caplog.at_level("INFO"):
         thread.start()
@@ -218,7 +217,7 @@ def test_a_full_disk_does_not_keep_it_from_its_end(
 ) -> None:
     disk = FullDisk(monkeypatch)
     router, _ = routing(journals, "live")
-    router.handle_message(TRADES, 5, 10.0)
+    router.handle_messages([TRADES], 5, 10.0)
     thread = threading.Thread(target=router.flush)
     thread.start()
     assert disk.attempts.acquire(timeout=LIMIT_SECONDS)
