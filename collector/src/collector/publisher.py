@@ -62,12 +62,16 @@ class FileReader:
         lines = self.file.lines_from(self.read.bytes, CHUNK_BYTES)
         if not lines:
             return False
+        number, size = self.read
         batch = FileBatch(end=self.read)
         self.batches.append(batch)
-        for line in lines:
-            number, size = batch.end
-            send(number + 1, line, batch)
-            batch.end = self.read = Position(number + 1, size + len(line))
+        try:
+            for line in lines:
+                send(number + 1, line, batch)
+                number += 1
+                size += len(line)
+        finally:
+            batch.end = self.read = Position(number, size)
         return True
 
     def settle(self, producer: FrameProducer) -> list[FileBatch]:

@@ -7,6 +7,7 @@ seconds) keeps its place, so that its neighbours keep their ids, and the stream 
 
 import json
 import re
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import orjson
@@ -22,6 +23,7 @@ _CODES = frozenset({str, type(None)})
 _WHITESPACE = " \t\r\n"
 _TOKEN = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{},"]', re.DOTALL)
 _CLOSING = {"[": "]", "{": "}"}
+_fields = itemgetter("p", "v", "t", "s")
 
 Trade = dict[str, Any]
 
@@ -124,8 +126,12 @@ def _reason(trade: Any) -> str | None:
     """Return why a trade is refused, if it is; a time that is a whole float becomes an integer."""
     if type(trade) is not dict:
         return "the trade was not an object"
-    get: Any = trade.get
-    price, volume, made, symbol, conditions = get("p"), get("v"), get("t"), get("s"), get("c")
+    try:
+        price, volume, made, symbol = _fields(trade)
+        conditions = trade["c"]
+    except KeyError:
+        get: Any = trade.get
+        price, volume, made, symbol, conditions = get("p"), get("v"), get("t"), get("s"), get("c")
     if type(made) is float and made.is_integer():
         trade["t"] = made = int(made)
     if type(price) is not float and not _is_double(price):

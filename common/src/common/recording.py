@@ -33,16 +33,18 @@ def frame_text(data: bytes) -> str:
 
 def encode(frame: Frame) -> bytes:
     """Return the line that holds a frame, with its line end."""
-    return orjson.dumps({"received_ms": frame.received_ms, "frame": frame.text}) + b"\n"
+    return orjson.dumps(
+        {"received_ms": frame.received_ms, "frame": frame.text}, option=orjson.OPT_APPEND_NEWLINE
+    )
 
 
 def decode(line: bytes) -> Frame:
     """Read one line; raise ValueError when it does not hold a frame."""
     value = orjson.loads(line)
-    if not isinstance(value, dict):
+    if type(value) is not dict:
         raise ValueError("not an object")
     received_ms, text = value.get("received_ms"), value.get("frame")
-    if not isinstance(received_ms, int) or isinstance(received_ms, bool) or not isinstance(text, str):
+    if type(received_ms) is not int or type(text) is not str:
         raise ValueError("received_ms is not a whole number or frame is not a text")
     return Frame(received_ms, text)
 
