@@ -18,6 +18,7 @@ _DOUBLE = struct.Struct("<d")
 _END_OF_ARRAY = b"\x00"
 _NO_CONDITIONS = b"\x02"  # the second branch of the union
 _CONDITIONS = b"\x00"
+_NO_CODES = _CONDITIONS + _END_OF_ARRAY
 _CODE = b"\x02"
 _LOW_BITS = 14
 _LOW_MASK = (1 << _LOW_BITS) - 1
@@ -36,17 +37,20 @@ class Event(NamedTuple):
 
 def encode_trades(kind: str, symbol: str, trades: list[Trade]) -> bytes:
     """Return a message of `schemas/trades.avsc`: trades of one symbol (one at least) from `read_frame`."""
-    name = _short_text(symbol)
-    parts = [_long(len(trades))]
+    name, pack = _short_text(symbol), _DOUBLE.pack
+    parts = [_varint(len(trades) << 1)]
     for trade in trades:
         conditions = trade.get("c")
         made = trade["t"]
         parts += (
-            _NO_CONDITIONS if conditions is None else _codes(conditions),
-            _DOUBLE.pack(trade["p"]),
+            _codes(conditions) if conditions else _NO_CONDITIONS if conditions is None else _NO_CODES,
+            pack(trade["p"]),
             name,
-            _time(made) if made > _LOW_MASK else _long(made),
-            _DOUBLE.pack(trade["v"]),
+            # Trades of one moment share all but the lowest bits.
+            _LOW_BYTES[made << 1 & _LOW_MASK] + _varint(made >> _LOW_BITS - 1)
+            if made > _LOW_MASK
+            else _long(made),
+            pack(trade["v"]),
         )
     parts += (_END_OF_ARRAY, _short_text(kind))
     return b"".join(parts)
@@ -60,15 +64,8 @@ def encode_event(event: Event) -> bytes:
 
 
 def _codes(conditions: list[str | None]) -> bytes:
-    if not conditions:
-        return _CONDITIONS + _END_OF_ARRAY
     codes = [_KNOWN_CODES.get(code) or _CODE + _text(str(code)) for code in conditions]
-    return b"".join((_CONDITIONS, _long(len(conditions)), *codes, _END_OF_ARRAY))
-
-
-def _time(value: int) -> bytes:
-    """Return a long above _LOW_MASK: trades of one moment share all but the lowest bits."""
-    return _LOW_BYTES[value << 1 & _LOW_MASK] + _varint(value >> _LOW_BITS - 1)
+    return b"".join((_CONDITIONS, _varint(len(conditions) << 1), *codes, _END_OF_ARRAY))
 
 
 def _long(value: int) -> bytes:

@@ -37,11 +37,12 @@ def messages(journal: str, line_number: int, line: bytes) -> list[Message]:
     try:
         content = read_frame(text)
         headers = [("frame", name), ("received_ms", b"%d" % received_ms), _schema_header()]
-        sent = [
-            Message(symbol.encode(), encode_trades(content.type, symbol, trades), headers, len(trades))
-            for symbol, trades in content.trades.items()
-        ]
-        sent += [_dead_letter(name, received_ms, refused) for refused in content.refused]
+        sent = []
+        for symbol, trades in content.trades.items():
+            value = encode_trades(content.type, symbol, trades)
+            sent.append(Message(symbol.encode(), value, headers, len(trades)))
+        for refused in content.refused:
+            sent.append(_dead_letter(name, received_ms, refused))
         return sent
     except Exception as error:
         # Nothing is known to get here; whatever does must not keep the lines behind it from Kafka.

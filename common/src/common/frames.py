@@ -57,11 +57,11 @@ def read_frame(text: str) -> Content:
         return _read_leniently(text)
     if ("\\" in text or text.count('"data"') > 1 or text.count('"type"') > 1) and _is_ambiguous(text):
         return _unreadable("", AMBIGUOUS, text)
-    kind = frame.get("type") if isinstance(frame, dict) else None
+    kind = frame.get("type") if type(frame) is dict else None
     if kind != "trade":
         return _without_trades(kind, text)
     data = frame.get("data")
-    if not isinstance(data, list):
+    if type(data) is not list:
         return _unreadable(kind, NO_LIST, text)
     trades: dict[str, list[Trade]] = {}
     reasons: list[tuple[int, str]] = []
@@ -115,7 +115,11 @@ def _unreadable(kind: str, reason: str, text: str) -> Content:
 
 def _place(trade: Trade, trades: dict[str, list[Trade]]) -> str | None:
     """Add a trade to those of its symbol; return why that cannot be done."""
-    group = trades.setdefault(trade["s"], [])
+    symbol = trade["s"]
+    group = trades.get(symbol)
+    if group is None:
+        trades[symbol] = [trade]
+        return None
     if len(group) >= MAX_TRADES_PER_MESSAGE:
         return f"the frame held more than {MAX_TRADES_PER_MESSAGE} trades of one symbol"
     group.append(trade)
