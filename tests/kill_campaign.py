@@ -4,6 +4,7 @@ import json
 import random
 import signal
 import time
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
@@ -21,10 +22,12 @@ LIMIT_SECONDS = 180
 END_SECONDS = 10
 
 
-def kill_collectors(stack: Stack, folder: Path, kills: int) -> None:
+def kill_collectors(
+    stack: Stack, folder: Path, kills: int, before_check: Callable[[], object] = lambda: None
+) -> None:
     """Kill collectors, end the last one in order, and check what became of every journaled frame.
 
-    Every frame is in Kafka at least once, in the order of receipt for each symbol, and every trade is in the
+    `before_check` is called while the collector that publishes the rest runs already. Every frame is in Kafka at least once, in the order of receipt for each symbol, and every trade is in the
     table exactly once.
     """
     numbers = count(1)
@@ -58,6 +61,7 @@ def kill_collectors(stack: Stack, folder: Path, kills: int) -> None:
         collector(home, port, **settings) as running,
     ):
         journals = set(journal_ids(home / "journal"))
+        before_check()
         check_on_topic(stack, home / "journal", journals)
         end_in_order(running)
     for journal in journals:

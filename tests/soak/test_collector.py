@@ -36,6 +36,6 @@ def test_a_broker_that_stops_for_a_minute_loses_doubles_and_reorders_nothing(
     stopper = threading.Thread(target=stop_for_a_while)
     stopper.start()
     try:
-        kill_collectors(stack, tmp_path, kills=5)
+        kill_collectors(stack, tmp_path, kills=5, before_check=stopper.join)
     finally:
         stopper.join()
