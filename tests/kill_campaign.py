@@ -27,8 +27,8 @@ def kill_collectors(
 ) -> None:
     """Kill collectors, end the last one in order, and check what became of every journaled frame.
 
-    `before_check` is called while the collector that publishes the rest runs already. Every frame is in Kafka at least once, in the order of receipt for each symbol, and every trade is in the
-    table exactly once.
+    Every frame is in Kafka at least once, in the order of receipt for each symbol, and every trade is in the
+    table exactly once. `before_check` is called while the collector that publishes the rest runs already.
     """
     numbers = count(1)
 

@@ -15,7 +15,7 @@ class DuplicateDetector:
         self._order: deque[tuple[float, int]] = deque()
 
     def count_repeats(self, frames: Iterable[bytes], now: float) -> int:
-        """Return how many of the frames came before within the last minute, and remember all; `now` in seconds."""
+        """Return how many of the frames came within the last minute, and remember all; `now` in seconds."""
         order, seen = self._order, self._seen
         while order and order[0][0] < now - WINDOW_SECONDS:
             self._forget_oldest()
