@@ -113,6 +113,10 @@ def test_christoffersen_of_nothing_or_one_forecast() -> None:
     assert christoffersen([[True]], 0.5) == pytest.approx(0.5)
 
 
+def test_hits_as_expected_that_follow_hits_and_misses_alike_have_the_p_value_1() -> None:
+    assert christoffersen([[True, True, False, False, True]], 0.6) == pytest.approx(1.0)
+
+
 def test_christoffersen_sees_clusters_that_kupiec_does_not() -> None:
     clustered = ([True] * 45 + [False] * 5) * 4
     assert kupiec(sum(clustered), 200, 0.9) == 1.0
