@@ -7,6 +7,7 @@ from typing import Any
 
 import fastavro
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient
 from pydantic import SecretStr
 
 from collector.journal import journal_ids, read_lines
@@ -20,13 +21,27 @@ from stack import Stack
 Symbol = tuple[str, str]
 
 
+def admin_login(stack: Stack) -> dict[str, str | int]:
+    """Return the login of the user that may do everything."""
+    settings = KafkaSettings(kafka_port=int(stack.settings["KAFKA_PORT"]))
+    return client_config(settings, "admin", SecretStr(stack.secrets()["KAFKA_ADMIN_PASSWORD"]))
+
+
+def topic_names(stack: Stack) -> set[str]:
+    """Return the names of all topics."""
+    return set(AdminClient(admin_login(stack)).list_topics(timeout=60).topics)
+
+
+def delete_topic(stack: Stack, topic: str) -> None:
+    """Delete a topic with all its messages."""
+    admin = AdminClient(admin_login(stack))  # which has to live until the answer comes
+    admin.delete_topics([topic])[topic].result(timeout=60)
+
+
 def read_topic(stack: Stack, topic: str) -> list[Any]:
     """Return every message that a topic holds now."""
-    settings = KafkaSettings(kafka_port=int(stack.settings["KAFKA_PORT"]))
-    login = client_config(settings, "admin", SecretStr(stack.secrets()["KAFKA_ADMIN_PASSWORD"]))
-    consumer = Consumer(
-        login | {"group.id": "tests", "enable.auto.commit": False, "enable.partition.eof": True}
-    )
+    options: dict[str, str | int | bool] = {"group.id": "tests", "enable.auto.commit": False}
+    consumer = Consumer(admin_login(stack) | options | {"enable.partition.eof": True})
     partitions = consumer.list_topics(topic, timeout=30).topics[topic].partitions
     consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in partitions])
     found = []

@@ -1,9 +1,9 @@
 """Recordings in, bars out: every trade and every bar against polars."""
 
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import polars as pl
 import psutil
@@ -57,9 +57,8 @@ def stored(stack: Stack, table: str, columns: list[str], expected: pl.DataFrame)
     )
 
 
-def check(stack: Stack, path: Path, receipts: int = 1) -> None:
-    """Compare trades, bars and running averages in Cassandra with polars over the recording."""
-    trades = oracle.trades(path, receipts)
+def check(stack: Stack, trades: pl.DataFrame) -> None:
+    """Compare trades, bars and running averages in Cassandra with polars over the received trades."""
     tables: dict[str, Callable[[pl.DataFrame], pl.DataFrame]] = {
         "bars_5s": oracle.bars,
         "running_averages_15s": oracle.running_averages,
@@ -149,7 +148,7 @@ def test_the_small_recording_is_stored_to_the_last_trade(empty_stack: Stack) -> 
     figures = empty_stack.replay(DEMO)
     assert figures["trades"] == figures["stored"] == oracle.trades(DEMO).height
     assert figures["dead_lettered"] == 0
-    check(empty_stack, DEMO)
+    check(empty_stack, oracle.trades(DEMO))
     check_symbols(empty_stack, oracle.trades(DEMO))
     check_receipts(empty_stack, oracle.trades(DEMO)["symbol"][0], started)
 
@@ -167,7 +166,7 @@ def test_the_crypto_recording_is_stored_to_the_last_trade(empty_stack: Stack) ->
         pytest.skip(f"needs the recording {CRYPTO.name}")
     figures = empty_stack.replay(CRYPTO)
     assert (figures["trades"], figures["stored"], figures["dead_lettered"]) == (15_863, 15_863, 0)
-    check(empty_stack, CRYPTO)
+    check(empty_stack, oracle.trades(CRYPTO))
 
 
 def test_older_stocks_after_newer_crypto_are_stored_to_the_last_trade(empty_stack: Stack) -> None:
@@ -175,7 +174,7 @@ def test_older_stocks_after_newer_crypto_are_stored_to_the_last_trade(empty_stac
         pytest.skip(f"needs the recording {STOCKS.name}")
     figures = empty_stack.replay(STOCKS)
     assert (figures["trades"], figures["stored"], figures["dead_lettered"]) == (159_253, 159_253, 0)
-    check(empty_stack, STOCKS)
+    check(empty_stack, oracle.trades(STOCKS))
 
 
 def test_a_second_replay_with_two_kills_doubles_the_counts_and_nothing_else(empty_stack: Stack) -> None:
@@ -192,7 +191,31 @@ def test_a_second_replay_with_two_kills_doubles_the_counts_and_nothing_else(empt
             killed.add(empty_stack.kill("stream-processor"))
         figures = replaying.result(timeout=600)
     assert figures["stored"] == figures["trades"] == oracle.trades(again).height
-    check(empty_stack, again, receipts=2)
+    check(empty_stack, oracle.trades(again, receipts=2))
+
+
+def test_a_recording_shifted_to_now_is_waited_for_at_its_new_times_and_counted(empty_stack: Stack) -> None:
+    trades = oracle.trades(DEMO)
+    before = empty_stack.status()["pipeline"]
+    started = datetime.now(UTC)
+    figures = empty_stack.replay(DEMO, "--as-now")
+    assert (figures["trades"], figures["stored"], figures["dead_lettered"]) == (
+        trades.height,
+        trades.height,
+        0,
+    )
+
+    [newest] = empty_stack.query("select max(last_seen) as newest from cassandra.market.symbols")
+    now_ms = milliseconds(datetime.fromisoformat(newest["newest"]))
+    assert started.timestamp() * 1000 - 1 < now_ms < datetime.now(UTC).timestamp() * 1000
+    check(empty_stack, trades.with_columns(pl.col("t") + (now_ms - trades["t"].max())))
+
+    asked = time.time()
+    after = wait_until(lambda: (now := empty_stack.status()["pipeline"])["kafka_lag"] == 0 and now, "no lag")
+    assert asked - now_ms / 1000 < after["newest_trade_age_s"] < time.time() - now_ms / 1000
+    for counter in ("trades_received", "trades_published", "trades_stored"):
+        assert after[counter] - before[counter] == trades.height, counter
+    assert after["dead_lettered"] == before["dead_lettered"]
 
 
 def test_presto_counts_what_was_replayed(empty_stack: Stack) -> None:

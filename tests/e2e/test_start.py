@@ -3,12 +3,21 @@
 import gzip
 import os
 import signal
+import time
 from pathlib import Path
 
 import psutil
 import pytest
 
+from collector.journal import journal_ids
+from ops.install.dependencies import ensure_all
+from ops.install.secrets import ensure_secrets
+from ops.lifecycle.services import SERVICES as SERVICE_TABLE
+from ops.lifecycle.stack import FOLDERS, start_services, stop
+from ops.lifecycle.supervision import start_supervisor
+from ops.settings import OpsSettings, cache_folder
 from stack import ROOT, Stack, wait_until
+from topics import topic_names
 
 pytestmark = pytest.mark.timeout(1200)
 
@@ -30,6 +39,20 @@ def trades_in_presto(stack: Stack) -> int:
     return int(stack.query("select count(*) as n from cassandra.market.trades")[0]["n"])
 
 
+def listening_ports() -> set[int]:
+    """Return every port of this machine that is listened on."""
+    connections = psutil.net_connections("inet")
+    return {place.laddr.port for place in connections if place.status == psutil.CONN_LISTEN}
+
+
+def stored_trades(stack: Stack) -> set[tuple[str, str]]:
+    """Return the symbol and id of every stored trade."""
+    session = stack.cassandra()
+    trades = {(row.symbol, row.trade_id) for row in session.execute("SELECT symbol, trade_id FROM trades")}
+    session.cluster.shutdown()
+    return trades
+
+
 def pids(stack: Stack) -> dict[str, int]:
     """Return the process id of every service."""
     return {name: service["pid"] for name, service in stack.status()["services"].items()}
@@ -39,7 +62,21 @@ def test_every_service_is_ready_and_says_so(demo_stack: Stack) -> None:
     services = demo_stack.status()["services"]
     assert services.keys() == SERVICES
     assert {name: service["state"] for name, service in services.items()} == dict.fromkeys(SERVICES, "READY")
-    assert all(psutil.pid_exists(service["pid"]) for service in services.values())
+    for name, service in services.items():
+        process = psutil.Process(service["pid"])
+        assert process.environ()["MARKET_HOME"] == str(demo_stack.home), name
+        assert process.create_time() == pytest.approx(time.time() - service["uptime_s"], abs=60), name
+        assert service["rss_mb"] >= process.memory_info().rss / 2 / 1024**2 > 1, name
+    ports = {service["port"] for service in services.values()}
+    assert len(ports) == len(services)
+    assert ports <= listening_ports()
+
+
+def test_the_doctor_finds_nothing_wrong_with_a_stack_that_runs(demo_stack: Stack) -> None:
+    report = demo_stack.market("doctor").stdout
+    for name in SERVICES:
+        assert f"✔ {name} was READY\n" in report
+    assert "✘" not in report
 
 
 def test_demo_trades_reach_presto(demo_stack: Stack) -> None:
@@ -92,16 +129,17 @@ def test_bad_recordings_are_refused_in_a_sentence(demo_stack: Stack, tmp_path: P
 
 
 def test_up_after_a_kill_of_everything_comes_back_with_its_data(demo_stack: Stack) -> None:
-    before = trades_in_presto(demo_stack)
-    journal = sum(1 for _ in (demo_stack.home / "journal").glob("*.jsonl*"))
+    before = stored_trades(demo_stack)
+    journals = set(journal_ids(demo_stack.home / "journal"))
     for process in demo_stack.processes():
         try:
             process.send_signal(signal.SIGKILL)
         except psutil.NoSuchProcess:
             continue
     demo_stack.market("up", "--feed", "demo")
-    assert trades_in_presto(demo_stack) >= before
-    assert sum(1 for _ in (demo_stack.home / "journal").glob("*.jsonl*")) >= journal
+    assert before
+    assert before <= stored_trades(demo_stack)
+    assert journals < set(journal_ids(demo_stack.home / "journal"))
 
 
 def test_orphans_of_a_killed_supervisor_are_ended(demo_stack: Stack) -> None:
@@ -118,11 +156,38 @@ def test_orphans_of_a_killed_supervisor_are_ended(demo_stack: Stack) -> None:
 
 def test_only_loopback_is_listened_on(demo_stack: Stack) -> None:
     own = {process.pid: " ".join(process.cmdline()) for process in demo_stack.processes()}
-    open_to_others = [
-        own[connection.pid]
+    listening = [
+        connection
         for connection in psutil.net_connections("inet")
-        if connection.pid in own
-        and connection.status == psutil.CONN_LISTEN
-        and connection.laddr.ip not in ("127.0.0.1", "::1", "::ffff:127.0.0.1")
+        if connection.pid in own and connection.status == psutil.CONN_LISTEN
     ]
-    assert open_to_others == []
+    ports = {service["port"] for service in demo_stack.status()["services"].values()}
+    assert ports <= {connection.laddr.port for connection in listening}
+    loopback = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
+    assert [own[place.pid] for place in listening if place.laddr.ip not in loopback] == []
+
+
+def test_a_second_stack_runs_beside_the_first(
+    demo_stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the second stack only Kafka runs: what keeps two stacks apart is the same for every service."""
+    second = Stack(tmp_path / "second", KAFKA_TOPIC_NAME="second")
+    for name, value in second.settings.items():
+        monkeypatch.setenv(name, value)
+    for folder in FOLDERS:
+        (second.home / folder).mkdir(parents=True)
+    ensure_secrets(second.home / "secrets.env")
+    settings = OpsSettings.load()
+    kafka = [service for service in SERVICE_TABLE if service.name == "kafka"]
+    before = pids(demo_stack)
+    try:
+        start_supervisor(settings, kafka, "none", ensure_all(cache_folder(), print))
+        start_services(settings, kafka, print)
+        assert {"second", "second.dead-letter", "second.events"} <= topic_names(second)
+        assert second.topic not in topic_names(demo_stack)
+        assert second.secrets()["KAFKA_ADMIN_PASSWORD"] != demo_stack.secrets()["KAFKA_ADMIN_PASSWORD"]
+    finally:
+        stop(second.home, print)
+    assert second.processes() == []
+    assert pids(demo_stack) == before
+    assert demo_stack.status()["services"]["kafka"]["ready"]

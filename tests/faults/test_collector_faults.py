@@ -9,8 +9,13 @@ import pytest
 
 from collector.journal import PACKED, journal_ids
 from common.heartbeat import read_heartbeat
+from kafka_topics.server import prepare
+from kafka_topics.settings import KafkaTopicsSettings
+from ops.inspection.probes import is_open
+from ops.lifecycle.services import FLUSH_SECONDS
+from ops.lifecycle.supervision import Supervisor
 from stack import ROOT, Stack, wait_until
-from topics import all_journaled, frames_in_order, journaled, published, stored
+from topics import Symbol, all_journaled, delete_topic, frames_in_order, journaled, published, stored
 
 DEMO = ROOT / "tests" / "data" / "demo.jsonl.gz"
 
@@ -52,17 +57,27 @@ def test_a_collector_that_is_killed_publishes_the_rest_after_its_restart(stack: 
     wait_until(packed.exists, "the finished journal to be packed", 60)
 
 
-def test_nothing_is_lost_while_kafka_is_away(stack: Stack) -> None:
+def stop_for_good(supervisor: Supervisor, service: str) -> bool:
+    """Stop a killed service before its restart, or after it; return whether it stays stopped."""
+    supervisor.stop(service, FLUSH_SECONDS)
+    return supervisor.processes()[service].state == "STOPPED"
+
+
+def test_nothing_is_lost_while_kafka_is_down(stack: Stack) -> None:
     wait_until(lambda: stack.status()["services"]["collector"]["ready"], "a collector that is ready")
     known = set(journal_ids(stack.home / "journal"))
-    killed = stack.kill("kafka")
+    supervisor = Supervisor(stack.home)
+    stack.kill("kafka")
+    wait_until(lambda: stop_for_good(supervisor, "kafka"), "a Kafka that stays down")
     done = stack.market("replay", str(DEMO), "--speed", "max")
     assert done.returncode == 0
+    assert not is_open("127.0.0.1", int(stack.settings["KAFKA_PORT"]))
     [journal] = set(journal_ids(stack.home / "journal")) - known
-    wait_until(
-        lambda: (service := stack.status()["services"]["kafka"])["ready"] and service["pid"] != killed,
-        "a Kafka that runs again",
-    )
+    sick = stack.market("doctor", check=False)
+    assert sick.returncode == 1
+    assert "✘ kafka was MISSING\n    → see ./market logs kafka" in sick.stdout
+    supervisor.start("kafka")
+    wait_until(lambda: stack.status()["services"]["kafka"]["ready"], "a Kafka that runs again")
     trades = until_published(stack, journal)
     for frames in frames_in_order(stack, {journal}).values():
         assert frames == sorted(frames)
@@ -71,18 +86,48 @@ def test_nothing_is_lost_while_kafka_is_away(stack: Stack) -> None:
     wait_until(lambda: stack.status()["services"]["collector"]["ready"], "a collector that is ready")
 
 
+def message_counts(stack: Stack) -> dict[Symbol, int]:
+    """Return how many messages each (frame, symbol) of the journals has on the topic."""
+    return {name: len(trades) for name, trades in published(stack).items()}
+
+
 def test_publishing_journals_again_doubles_no_row(stack: Stack) -> None:
     known = set(journal_ids(stack.home / "journal"))
     figures = stack.replay(DEMO)
     [journal] = set(journal_ids(stack.home / "journal")) - known
     start = datetime.now(UTC)
-    messages = {name: len(counts) for name, counts in published(stack).items()}
+    messages = message_counts(stack)
+    everything = all_journaled(stack.home / "journal")
     said = stack.market("republish", "--to", start.isoformat()).stdout
-    assert f"{all_journaled(stack.home / 'journal').total()} trades were published again" in said
-    again = published(stack)
-    assert {name: len(counts) for name, counts in again.items() if name in messages} == {
-        name: count + 1 for name, count in messages.items()
-    }
+    assert f"{everything.total()} trades were published again" in said
+    once_more = {name: messages.get(name, 0) + 1 for name in everything}
+    assert message_counts(stack) == once_more
     second = stack.replay(DEMO)
     assert second["stored"] == second["trades"] == figures["trades"]
     assert stored(stack, journal) == figures["trades"]
+    [newest] = set(journal_ids(stack.home / "journal")) - {*known, journal}
+    said = stack.market("republish", "--from", start.isoformat()).stdout
+    assert f"{second['trades']} trades were published again" in said
+    twice = dict.fromkeys(journaled(stack.home / "journal", newest), 2)
+    assert message_counts(stack) == once_more | twice
+
+
+def test_a_lost_topic_is_filled_again_from_the_journal(stack: Stack) -> None:
+    wait_until(lambda: stack.status()["services"]["stream-processor"]["ready"], "a stream processor")
+    known = set(journal_ids(stack.home / "journal"))
+    started = datetime.now(UTC)
+    supervisor = Supervisor(stack.home)
+    supervisor.stop("stream-processor", FLUSH_SECONDS)
+    stack.market("replay", str(DEMO), "--speed", "max")
+    [journal] = set(journal_ids(stack.home / "journal")) - known
+    trades = until_published(stack, journal)
+    delete_topic(stack, stack.topic)
+    prepare(KafkaTopicsSettings.load())
+    assert published(stack) == {}
+    assert stored(stack, journal) == 0
+    supervisor.start("stream-processor")
+    wait_until(lambda: stack.status()["services"]["stream-processor"]["ready"], "a stream processor")
+    said = stack.market("republish", "--from", started.isoformat()).stdout
+    assert f"{trades} trades were published again" in said
+    wait_until(lambda: stored(stack, journal) >= trades, "the trades in Cassandra", 180)
+    assert stored(stack, journal) == trades

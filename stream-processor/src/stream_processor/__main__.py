@@ -4,6 +4,7 @@ import logging
 import signal
 import sys
 import threading
+import time
 
 from cassandra.cluster import NoHostAvailable
 from confluent_kafka import KafkaException
@@ -16,9 +17,12 @@ from common.spark import java_message
 from stream_processor.queries import Queries
 from stream_processor.session import has_workers, start_session
 from stream_processor.settings import StreamProcessorSettings
+from stream_processor.topics import TopicIds, Topics
 
 SERVICE = "stream-processor"
 HEARTBEAT_SECONDS = 1.0
+# Between looks at whether a topic was lost: so long its messages may be skipped, until they are read again.
+TOPICS_SECONDS = 10.0
 
 log = logging.getLogger("stream_processor")
 
@@ -36,6 +40,8 @@ def main() -> int:
         return 2
     write_heartbeat(settings.market_home, SERVICE, ready=False)
     try:
+        topics = Topics(settings)
+        topic_ids = topics.discard_stale_checkpoints(settings.checkpoints)
         spark = start_session(settings)
         queries = Queries(settings, spark)
         running = queries.start()
@@ -43,7 +49,13 @@ def main() -> int:
         log.error("The stream processor could not start: %s", java_message(error))
         return 1
     log.info("started %s", ", ".join(query.name for query in running))
+    checked = time.monotonic()
     while not stopped.wait(HEARTBEAT_SECONDS):
+        if time.monotonic() - checked > TOPICS_SECONDS:
+            if are_lost(topics, topic_ids):
+                log.error("A topic was made anew: starting again, from its beginning.")
+                return 1
+            checked = time.monotonic()
         failed = next((query for query in running if not query.isActive), None)
         if failed is not None:
             log.error("The query %s failed: %s", failed.name, failed.exception())
@@ -63,6 +75,14 @@ def main() -> int:
     spark.stop()
     log.info("stopped")
     return 0
+
+
+def are_lost(topics: Topics, known: TopicIds) -> bool:
+    """Return whether Kafka has made a topic anew; while it does not say so, the queries go on."""
+    try:
+        return topics.ids() != known
+    except KafkaException:
+        return False
 
 
 if __name__ == "__main__":
