@@ -35,8 +35,8 @@ from gbm_analysis.backtest import History, Trial, try_forecast, walk_times
 from gbm_analysis.backtest_run import try_forecasts
 from gbm_analysis.job import Run
 from gbm_analysis.lock import LockError, RunLock
-from gbm_analysis.look_back import look_back
 from gbm_analysis.outcome import RunOutcome
+from gbm_analysis.past_forecasts import score_past_forecasts
 from gbm_analysis.planning import Plan
 from gbm_analysis.records import Outcome
 from gbm_analysis.scoring import Score
@@ -351,14 +351,14 @@ def test_without_cassandra_there_is_one_sentence(stack: Stack) -> None:
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_looking_back_fills_in_the_actual_prices_and_the_score_once(session: Session, symbol: str) -> None:
+def test_scoring_fills_in_the_actual_prices_and_the_score_once(session: Session, symbol: str) -> None:
     now = five_seconds(datetime.now(UTC))
     at = now - timedelta(minutes=80)
     prices = walk(120)
     store_bars(session, symbol, now, prices)
     store = Store(session)
     plan = make_forecast(store, symbol, at)
-    look_back(store, symbol, now, timedelta(hours=1))
+    score_past_forecasts(store, symbol, now, timedelta(hours=1))
     rows = rows_of(session, "gbm_forecasts", symbol)
     first_bar = now - timedelta(minutes=120)
     for row in rows:
@@ -373,11 +373,11 @@ def test_looking_back_fills_in_the_actual_prices_and_the_score_once(session: Ses
     assert score.inside_90 == (end.p05 <= end.actual <= end.p95)
     assert score.pit == plan.model.pit(end.actual, 3600)
     before = written(session, symbol)
-    look_back(store, symbol, now, timedelta(hours=1))
+    score_past_forecasts(store, symbol, now, timedelta(hours=1))
     assert written(session, symbol) == before
     late = at + timedelta(hours=1)
     store_bars(session, symbol, late + timedelta(seconds=5), [end.actual * 1.001])
-    look_back(store, symbol, now, timedelta(hours=1))
+    score_past_forecasts(store, symbol, now, timedelta(hours=1))
     assert rows_of(session, "gbm_forecasts", symbol)[-1].actual == end.actual * 1.001
     assert rows_of(session, "gbm_scores", symbol) != [score]
 
@@ -390,7 +390,7 @@ def test_a_target_without_a_price_in_its_last_minute_has_no_actual_and_no_score(
     store_bars(session, symbol, at + timedelta(minutes=30), walk(60))
     store = Store(session)
     make_forecast(store, symbol, at)
-    look_back(store, symbol, now, timedelta(hours=1))
+    score_past_forecasts(store, symbol, now, timedelta(hours=1))
     minutes = [row.actual is not None for row in rows_of(session, "gbm_forecasts", symbol)]
     assert minutes == [True] * 30 + [False] * 30
     assert rows_of(session, "gbm_scores", symbol) == []
@@ -401,7 +401,7 @@ def test_a_forecast_under_way_is_filled_up_to_now(session: Session, symbol: str)
     store_bars(session, symbol, now, walk(60))
     store = Store(session)
     make_forecast(store, symbol, now - timedelta(minutes=10))
-    look_back(store, symbol, now, timedelta(hours=1))
+    score_past_forecasts(store, symbol, now, timedelta(hours=1))
     filled = [row.actual is not None for row in rows_of(session, "gbm_forecasts", symbol)]
     assert filled == [True] * 10 + [False] * 50
     assert rows_of(session, "gbm_scores", symbol) == []

@@ -38,7 +38,7 @@ class Figure:
 
     @property
     def within_limit(self) -> bool:
-        """Tell whether the median is as good as it must be."""
+        """Return whether the median is as good as it must be."""
         if self.limit is None:
             return True
         return self.median >= self.limit if self.better == "higher" else self.median <= self.limit

@@ -169,7 +169,7 @@ class Publisher:
         self._thread.start()
 
     def is_alive(self) -> bool:
-        """Tell whether it still runs."""
+        """Return whether it still runs."""
         return self._thread.is_alive()
 
     def wake(self) -> None:

@@ -13,12 +13,12 @@ import orjson
 from collector.activity import Activity
 from collector.duplicates import DuplicateDetector
 from collector.journal import Journal, JournalFolder, JournalWriter
+from common.frames import CONTROL_PREFIX
 from common.identity import Source
 from common.recording import Frame, frame_text
 
 log = logging.getLogger(__name__)
 
-CONTROL_PREFIX = b'{"type":"source"'
 DISK_RETRY_SECONDS = 1.0
 MAX_ERROR_CHARACTERS = 300
 

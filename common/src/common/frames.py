@@ -15,6 +15,8 @@ import orjson
 from common.identity import MAX_SYMBOL_LENGTH, MAX_TRADES_PER_MESSAGE
 
 LONG_MIN, LONG_MAX = -(2**63), 2**63 - 1
+# Begins the frames by which the feed service says whose frames come next.
+CONTROL_PREFIX = b'{"type":"source"'
 OTHER_TYPES = frozenset({"ping", "news", "press-release", "error"})
 NOT_JSON = "the frame was not JSON"
 NO_LIST = "the frame had no list of trades"
@@ -158,7 +160,7 @@ def _reason(trade: Any) -> str | None:
 
 
 def _is_double(value: Any) -> bool:
-    """Tell whether a value that is not a float is a number that a double can hold."""
+    """Return whether a value that is not a float is a number that a double can hold."""
     if type(value) is not int:
         return False
     try:

@@ -20,7 +20,7 @@ class SparkSettings(Settings):
 
     @property
     def on_cluster(self) -> bool:
-        """Tell whether other processes than the driver do the work."""
+        """Return whether other processes than the driver do the work."""
         return self.spark_master.startswith("spark://")
 
 

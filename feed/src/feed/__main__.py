@@ -98,9 +98,9 @@ def save_prices(home: Path, prices: dict[str, float]) -> None:
     """Keep the prices."""
     path = prices_file(home)
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".tmp")
-    draft.write_text(json.dumps(load_prices(home) | prices))
-    draft.replace(path)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(load_prices(home) | prices))
+    temporary.replace(path)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The websocket server: Finnhub's protocol for the collector, and a door for recordings."""
+"""The websocket server: Finnhub's protocol for the collector, and an endpoint for recordings."""
 
 import asyncio
 import http
@@ -16,6 +16,7 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from common.frames import CONTROL_PREFIX
 from common.instruments import instruments, search
 from feed.market import TICK_MS, Market
 
@@ -30,7 +31,6 @@ STALLED_SECONDS = 120.0
 CLOSE_SECONDS = 1.0
 MAX_MESSAGE_BYTES = 64 * 1024**2
 WRITE_BUFFER_BYTES = 512 * 1024
-CONTROL_PREFIX = '{"type":"source"'
 DEMO = '{"type":"source","source":"demo"}'
 
 
@@ -96,7 +96,7 @@ class Feed:
 
     @property
     def is_connected(self) -> bool:
-        """Tell whether a collector is connected."""
+        """Return whether a collector is connected."""
         return self._subscriber is not None
 
     async def serve(self, host: str, port: int) -> Server:
@@ -154,7 +154,7 @@ class Feed:
                 ping = group.create_task(self._ping(subscriber))
                 trade = group.create_task(self._trade(subscriber))
                 async for message in connection:
-                    await self._hear(subscriber, message)
+                    await self._handle_message(subscriber, message)
                 ping.cancel()
                 trade.cancel()
         except* ConnectionClosed:
@@ -165,15 +165,15 @@ class Feed:
             if self._subscriber is subscriber:
                 self._subscriber = None
 
-    async def _hear(self, subscriber: Subscriber, message: str | bytes) -> None:
-        """Follow what a subscriber says."""
+    async def _handle_message(self, subscriber: Subscriber, message: str | bytes) -> None:
+        """Do what a subscriber asks for."""
         try:
-            said = orjson.loads(message)
-            kind = said["type"]
+            request = orjson.loads(message)
+            kind = request["type"]
             if kind in ("subscribe", "unsubscribe"):
-                symbol = str(said["symbol"])
+                symbol = str(request["symbol"])
             elif kind in ("journal", "closed"):
-                replay = self._replays.get(said["run"])
+                replay = self._replays.get(request["run"])
             else:
                 raise ValueError
         except (ValueError, KeyError, TypeError):
@@ -192,7 +192,7 @@ class Feed:
             replay.closed.set()
         elif replay is not None:
             with suppress(ConnectionClosed):
-                await replay.connection.send(orjson.dumps(said).decode())
+                await replay.connection.send(orjson.dumps(request).decode())
 
     async def _ping(self, subscriber: Subscriber) -> None:
         while True:
@@ -238,7 +238,7 @@ class Feed:
         try:
             while isinstance(chunk := await _next_chunk(replay.connection), list):
                 async with asyncio.timeout(STALLED_SECONDS):
-                    await subscriber.send([_harmless(text) for text in chunk], control)
+                    await subscriber.send([_escape_control(text) for text in chunk], control)
                 frames += len(chunk)
             await subscriber.end(run)
         except ConnectionClosed:
@@ -277,9 +277,9 @@ async def _first_of(
     return tasks[0].done() and not tasks[0].cancelled()
 
 
-def _harmless(text: str) -> str:
+def _escape_control(text: str) -> str:
     """Keep a recorded frame from being taken for a control frame; to JSON a space means nothing."""
-    return " " + text if text.startswith(CONTROL_PREFIX) else text
+    return " " + text if text.startswith(CONTROL_PREFIX.decode()) else text
 
 
 def _now_ms() -> int:
@@ -295,7 +295,7 @@ def _error_answer(message: str) -> dict[str, Any]:
 
 
 def _search_result(words: str) -> dict[str, Any]:
-    found = [
+    matches = [
         {
             "description": one.name.upper(),
             "displaySymbol": one.symbol.replace("BINANCE:", ""),
@@ -304,7 +304,7 @@ def _search_result(words: str) -> dict[str, Any]:
         }
         for one in search(words)
     ]
-    return {"count": len(found), "result": found}
+    return {"count": len(matches), "result": matches}
 
 
 def _json(value: dict[str, Any]) -> Response:

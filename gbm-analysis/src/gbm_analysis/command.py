@@ -65,13 +65,13 @@ def run_backtest(
             )
         store = Store(session)
         known = store.symbols()
-        chosen = choose_symbols(known, symbols or [symbol.name for symbol in known], now)
+        selected = choose_symbols(known, symbols or [symbol.name for symbol in known], now)
         with LazySpark(settings) as spark:
             result = backtest(
                 store,
                 settings,
                 spark.context,
-                symbols=chosen,
+                symbols=selected,
                 start=first,
                 end=last,
                 every=timedelta(seconds=every),

@@ -15,8 +15,8 @@ from gbm_analysis.errors import RUN_ERRORS, explain
 from gbm_analysis.judgement import judge_outcomes
 from gbm_analysis.learning import Knowledge
 from gbm_analysis.lock import RunLock
-from gbm_analysis.look_back import look_back
 from gbm_analysis.outcome import RunOutcome
+from gbm_analysis.past_forecasts import score_past_forecasts
 from gbm_analysis.planning import MIN_SAMPLE, Plan, Refusal, market_closed, plan_forecast
 from gbm_analysis.records import Symbol
 from gbm_analysis.sessions import close_after, sample_spans
@@ -88,7 +88,7 @@ class Run:
         if scheduled:
             symbols = [symbol for symbol in symbols if not self._is_there(symbol, at)]
         for symbol in symbols:
-            self._look_back(symbol, now)
+            self._score_past_forecasts(symbol, now)
         if symbols:
             self._learn([*dict.fromkeys((*choose_symbols(known, [], now), *symbols))], now)
         if scheduled:
@@ -104,9 +104,10 @@ class Run:
             newest_forecast=None if self._newest is None else self._newest.timestamp(),
         )
 
-    def _look_back(self, symbol: Symbol, now: datetime) -> None:
+    def _score_past_forecasts(self, symbol: Symbol, now: datetime) -> None:
         try:
-            look_back(self._store, symbol.name, now, timedelta(seconds=self._settings.gbm_horizon_seconds))
+            horizon = timedelta(seconds=self._settings.gbm_horizon_seconds)
+            score_past_forecasts(self._store, symbol.name, now, horizon)
         except RUN_ERRORS:
             raise
         except Exception as error:
@@ -120,7 +121,7 @@ class Run:
         self._store.write_judgements(judge_outcomes(outcomes))
 
     def _missed(self, symbol: Symbol, at: datetime) -> bool:
-        """Tell whether a symbol had bars enough at `at`, but no run looked at them then."""
+        """Return whether a symbol had bars enough at `at`, but no run looked at them then."""
         had_bars = symbol.first_seen is not None and symbol.first_seen + MIN_SAMPLE <= at
         return had_bars and self._store.status(symbol.name, at) is None
 

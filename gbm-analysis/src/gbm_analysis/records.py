@@ -43,7 +43,7 @@ class Outcome(NamedTuple):
     score: Score
 
 
-class Past(NamedTuple):
+class PastForecast(NamedTuple):
     """An earlier forecast: its model but for the spot, and its outcome where that is known."""
 
     forecast_time: datetime

@@ -102,12 +102,12 @@ def run_on_spark(
 
     Raises SparkError when a task fails, or when none ends for too long.
     """
-    with _Watch(context, report) as watch:
+    with _JobMonitor(context, report) as monitor:
         try:
             results: list[Made] = context.parallelize(items, partitions).mapPartitions(work).collect()
             return results
         except Py4JJavaError as error:
-            if watch.stalled:
+            if monitor.stalled:
                 raise SparkError(
                     f"Spark did not finish a task within {STALL_SECONDS:.0f} s: "
                     "look whether its cluster had a free worker."
@@ -115,7 +115,7 @@ def run_on_spark(
             raise SparkError(f"Spark did not do its part: {java_message(error)}") from None
 
 
-class _Watch:
+class _JobMonitor:
     """Watches the tasks of the one job that runs: reports how many have ended, and cancels a stalled job."""
 
     def __init__(self, context: SparkContext, report: Callable[[str], None] | None) -> None:
@@ -123,7 +123,7 @@ class _Watch:
         self._context = context
         self._report = report
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="spark-watch", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="spark-monitor", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -17,7 +17,7 @@ from common.gbm.model import STEADY, Clock, Model
 from common.gbm.simulation import LEVELS, Forecast
 from common.symbols import SYMBOLS_BUCKET
 from gbm_analysis.planning import Plan, Refusal
-from gbm_analysis.records import Judgement, Outcome, Past, Symbol, Target
+from gbm_analysis.records import Judgement, Outcome, PastForecast, Symbol, Target
 from gbm_analysis.scoring import MAX_AGE_SECONDS, Quantiles, Score
 
 CONCURRENT_READS = CONCURRENT_WRITES = 32
@@ -116,15 +116,15 @@ class Store:
         row = self._session.execute(self._select_status, (symbol, at.date(), at)).one()
         return None if row is None else (row.status, row.reason)
 
-    def past(self, symbol: str, start: datetime, end: datetime) -> list[Past]:
+    def past_forecasts(self, symbol: str, start: datetime, end: datetime) -> list[PastForecast]:
         """Return the forecasts made from `start` until just before `end`."""
-        found = []
+        forecasts = []
         for day in _days(start, end):
             key = (symbol, day, start, end)
             rows = self._session.execute(self._select_outcomes, key)
             outcomes = {row.forecast_time: _outcome(row) for row in rows}
-            found += [
-                Past(
+            forecasts += [
+                PastForecast(
                     row.forecast_time.replace(tzinfo=UTC),
                     row.drift,
                     row.volatility,
@@ -137,7 +137,7 @@ class Store:
                 for row in self._session.execute(self._select_past, key)
                 if row.status == "ok"
             ]
-        return found
+        return forecasts
 
     def outcomes(self, symbols: Sequence[str], start: datetime, end: datetime) -> dict[str, list[Outcome]]:
         """Return each symbol's outcomes of forecasts made from `start` until just before `end`, ascending."""
@@ -149,10 +149,10 @@ class Store:
             concurrency=CONCURRENT_READS,
             raise_on_first_error=True,
         )
-        found: dict[str, list[Outcome]] = {symbol: [] for symbol in symbols}
+        by_symbol: dict[str, list[Outcome]] = {symbol: [] for symbol in symbols}
         for (symbol, *_), (_, rows) in zip(keys, results, strict=True):
-            found[symbol] += [outcome for row in rows if (outcome := _outcome(row)) is not None]
-        return found
+            by_symbol[symbol] += [outcome for row in rows if (outcome := _outcome(row)) is not None]
+        return by_symbol
 
     def unchanged(self, symbol: str, outcomes: Sequence[Outcome]) -> set[datetime]:
         """Return the forecast times of the outcomes whose actual price is still that of the stored bars."""
@@ -323,7 +323,7 @@ def _outcome(row: Any) -> Outcome | None:
     )
 
 
-def model_of(past: Past, targets: Sequence[Target]) -> Model:
+def model_of(past: PastForecast, targets: Sequence[Target]) -> Model:
     """Return the model that an earlier forecast of these targets was made with."""
     steady = any(target.volatility_seconds is None for target in targets)
     clock = (

@@ -22,13 +22,13 @@ Command = Callable[[argparse.Namespace], int]
 log = logging.getLogger(__name__)
 
 
-def say(line: str) -> None:
+def report(line: str) -> None:
     """Print a line at once."""
     print(line, flush=True)
 
 
-def say_beside(line: str) -> None:
-    """Print a line beside a command's result."""
+def report_to_stderr(line: str) -> None:
+    """Print a line where it is no part of the command's result."""
     print(line, file=sys.stderr, flush=True)
 
 
@@ -37,26 +37,28 @@ def up(arguments: argparse.Namespace) -> int:
     from ops.lifecycle import stack
 
     settings = OpsSettings.load()
-    feed = stack.up(settings, arguments.feed, arguments.keep, say)
-    say("\nFrom your browser:")
+    feed = stack.up(settings, arguments.feed, arguments.keep, report)
+    report("\nFrom your browser:")
     for name, url in urls().items():
-        say(f"  {name:<11}{url}")
+        report(f"  {name:<11}{url}")
     secrets = settings.market_home / "secrets.env"
-    say(
+    report(
         f"Superset's logins are admin and viewer; their passwords are SUPERSET_ADMIN_PASSWORD and "
         f"SUPERSET_VIEWER_PASSWORD in {secrets}."
     )
     if feed == "demo":
-        say(f"DEMO DATA: simulated prices. For live ones set {TOKEN}, then ./market down and up --feed live.")
+        report(
+            f"DEMO DATA: simulated prices. For live ones set {TOKEN}, then ./market down and up --feed live."
+        )
     if feed == "none":
-        say("No feed is connected; ./market replay FILE plays a recording.")
+        report("No feed is connected; ./market replay FILE plays a recording.")
     return 0
 
 
 def down(arguments: argparse.Namespace) -> int:
     from ops.lifecycle import stack
 
-    stack.down(OpsSettings.load(), say)
+    stack.down(OpsSettings.load(), report)
     return 0
 
 
@@ -68,15 +70,15 @@ def reset(arguments: argparse.Namespace) -> int:
         raise MarketError(
             f"This removes all trades, bars and forecasts in {settings.market_home}; say --yes to do it."
         )
-    stack.reset(settings, say)
+    stack.reset(settings, report)
     return 0
 
 
 def status(arguments: argparse.Namespace) -> int:
     from ops.inspection import status
 
-    report = status.status(OpsSettings.load())
-    print(json.dumps(report, indent=2) if arguments.json else status.text(report))
+    figures = status.status(OpsSettings.load())
+    print(json.dumps(figures, indent=2) if arguments.json else status.text(figures))
     return 0
 
 
@@ -85,7 +87,7 @@ def doctor(arguments: argparse.Namespace) -> int:
 
     bad = 0
     for finding in diagnose(OpsSettings.load()):
-        say(
+        report(
             f"{'✔' if finding.good else '✘'} {finding.what}"
             + ("" if finding.good else f"\n    → {finding.fix}")
         )
@@ -129,7 +131,7 @@ def replay(arguments: argparse.Namespace) -> int:
         arguments.as_now,
         arguments.wait,
         arguments.into_live,
-        say_beside,
+        report_to_stderr,
     )
     figures = result._asdict()
     print(
@@ -161,7 +163,7 @@ def tickers(arguments: argparse.Namespace) -> int:
 def forecast(arguments: argparse.Namespace) -> int:
     from ops.install.dependencies import ensure_java
 
-    overrides = {"JAVA_HOME": str(ensure_java(say))}
+    overrides = {"JAVA_HOME": str(ensure_java(report))}
     symbols = [part for symbol in arguments.symbol or () for part in ("--symbol", symbol)]
     run_module("gbm_analysis", [*symbols, *(["--scheduled"] if arguments.scheduled else [])], overrides)
 
@@ -169,29 +171,29 @@ def forecast(arguments: argparse.Namespace) -> int:
 def backtest(arguments: argparse.Namespace) -> int:
     from ops.install.dependencies import ensure_java
 
-    overrides = {"JAVA_HOME": str(ensure_java(say_beside))}
+    overrides = {"JAVA_HOME": str(ensure_java(report_to_stderr))}
     options = {
         "--from": arguments.start,
         "--to": arguments.end,
         "--every": arguments.every,
         "--horizon": arguments.horizon,
     }
-    chosen = [part for symbol in arguments.symbol or () for part in ("--symbol", symbol)]
-    chosen += [part for name, value in options.items() if value is not None for part in (name, str(value))]
-    run_module("gbm_analysis", ["backtest", *chosen, *(["--json"] if arguments.json else [])], overrides)
+    selection = [part for symbol in arguments.symbol or () for part in ("--symbol", symbol)]
+    selection += [part for name, value in options.items() if value is not None for part in (name, str(value))]
+    run_module("gbm_analysis", ["backtest", *selection, *(["--json"] if arguments.json else [])], overrides)
 
 
 def backup(arguments: argparse.Namespace) -> int:
     from ops.data.backup import backup
 
-    backup(OpsSettings.load(), arguments.file, say_beside)
+    backup(OpsSettings.load(), arguments.file, report_to_stderr)
     return 0
 
 
 def restore(arguments: argparse.Namespace) -> int:
     from ops.data.backup import restore
 
-    restore(OpsSettings.load(), arguments.file, say_beside)
+    restore(OpsSettings.load(), arguments.file, report_to_stderr)
     return 0
 
 
@@ -204,7 +206,7 @@ def test(arguments: argparse.Namespace) -> int:
 def bench(arguments: argparse.Namespace) -> int:
     from ops.install.dependencies import ensure_java
 
-    overrides = {"JAVA_HOME": str(ensure_java(say_beside))}
+    overrides = {"JAVA_HOME": str(ensure_java(report_to_stderr))}
     run_module("benchmarks", [*arguments.name, *(["--compare"] if arguments.compare else [])], overrides)
 
 
@@ -213,11 +215,11 @@ def systemd(arguments: argparse.Namespace) -> int:
 
     folder, systemctl = systemd.unit_folder(), systemd.find_systemctl()
     if arguments.action == "uninstall":
-        systemd.uninstall(folder, systemctl, say)
+        systemd.uninstall(folder, systemctl, report)
         return 0
     settings = OpsSettings.load()
     site = systemd.locate(settings, "compose" if arguments.compose else "local")
-    systemd.install(settings, site, folder, systemctl, say)
+    systemd.install(settings, site, folder, systemctl, report)
     return 0
 
 
@@ -354,7 +356,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def add_backtest_options(command: argparse.ArgumentParser) -> None:
-    """Let the backtest be told what to walk over."""
+    """Add what `backtest` takes."""
     command.add_argument("--symbol", action="append", metavar="S", help="only this symbol; may be repeated")
     command.add_argument(
         "--from", dest="start", metavar="T", help="the first forecast (UTC); default: all bars"

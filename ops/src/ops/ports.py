@@ -43,7 +43,7 @@ def settings_classes() -> list[type[Settings]]:
 
 
 def is_port(field: FieldInfo) -> bool:
-    """Tell whether a setting is a port that something of the stack listens on."""
+    """Return whether a setting is a port that something of the stack listens on."""
     return any(isinstance(mark, ListeningPort) for mark in field.metadata)
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from ops.install.bootstrap import (
     BootstrapError,
+    building,
     check_space,
     find_link,
     index_url,
@@ -66,3 +67,15 @@ def test_a_full_disk_is_told_with_what_to_do(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr("ops.install.bootstrap.NEEDED_BYTES", 1 << 60)
     with pytest.raises(BootstrapError, match=r"GB of free disk space.*MARKET_CACHE"):
         check_space(tmp_path)
+
+
+def test_an_installation_does_not_wait_for_ever_for_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("ops.install.bootstrap.INSTALL_SECONDS", 0.1)
+    target = tmp_path / "env"
+    with building(target) as missing:
+        assert missing
+        with pytest.raises(BootstrapError, match=r"env for more than 0\.1 s: end it"), building(target):
+            pass
+    assert capsys.readouterr().err == f"Waiting for another run that installs {target} ...\n"

@@ -21,7 +21,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -42,11 +42,16 @@ NEEDED_BYTES = 3 * 1024**3
 TIMEOUT_SECONDS = 120
 # The longest time of one step of an installation: 2 GB over a slow line.
 INSTALL_SECONDS = 1800
-LOCK_POLL_SECONDS = 0.5
+LOCK_POLL_SECONDS = 0.25
 
 
 class BootstrapError(Exception):
     """Say in one sentence what kept the environment from being built."""
+
+
+def report(line: str) -> None:
+    """Print how far the installation is."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def index_url(environ: Mapping[str, str]) -> str:
@@ -160,25 +165,30 @@ def building(target: Path) -> Iterator[bool]:
     """Keep two runs from building one folder at once; yield whether it still has to be built."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.with_name(f"{target.name}.lock").open("w") as lock:
-        wait_for_lock(lock.fileno(), target)
+        waiting = f"Waiting for another run that installs {target} ..."
+        if not take_lock(lock.fileno(), INSTALL_SECONDS, waiting, report):
+            raise BootstrapError(
+                f"Another run installed {target} for more than {INSTALL_SECONDS} s: end it and try again."
+            )
         yield not is_complete(target)
 
 
-def wait_for_lock(lock: int, target: Path) -> None:
-    """Wait until no other run installs the same; raise BootstrapError when that takes too long."""
-    deadline = time.monotonic() + INSTALL_SECONDS
+def take_lock(lock: int, seconds: float, waiting: str, report: Callable[[str], None]) -> bool:
+    """Lock an open file; return False when another process kept it for so long.
+
+    `report` gets the line `waiting` once, where there is something to wait for.
+    """
+    deadline = time.monotonic() + seconds
     reported = False
     while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
+            return True
         except BlockingIOError:
             if time.monotonic() > deadline:
-                raise BootstrapError(
-                    f"Another run installed {target} for more than {INSTALL_SECONDS} s: end it and try again."
-                ) from None
+                return False
         if not reported:
-            print(f"Waiting for another run that installs {target} ...", file=sys.stderr, flush=True)
+            report(waiting)
             reported = True
         time.sleep(LOCK_POLL_SECONDS)
 
@@ -233,17 +243,13 @@ def build_environment(source: Path, cache: Path, environment: Path, packages: Se
             return
         check_space(cache)
         started = time.monotonic()
-        print("Installing the Python environment (first start only) ...", file=sys.stderr, flush=True)
+        report("Installing the Python environment (first start only) ...")
         uv = ensure_uv(cache, os.environ)
         if source.is_file():
             install(uv, environment, source)
         else:
             install(uv, environment, export(uv, source, cache / f"{environment.name}.txt", packages))
-        print(
-            f"Installed the Python environment in {time.monotonic() - started:.0f} s.",
-            file=sys.stderr,
-            flush=True,
-        )
+        report(f"Installed the Python environment in {time.monotonic() - started:.0f} s.")
 
 
 def main() -> int:

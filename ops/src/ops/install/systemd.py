@@ -210,8 +210,8 @@ def call(systemctl: Sequence[str], *arguments: str) -> None:
     """Tell systemd to do something; raise MarketError with its own words when it did not."""
     result = subprocess.run([*systemctl, *arguments], capture_output=True, text=True, check=False)
     if result.returncode != 0:
-        said = " ".join(result.stderr.split())[-300:].rstrip(".")
-        raise MarketError(f"{' '.join([*systemctl, *arguments])} failed: {said}.")
+        output = " ".join(result.stderr.split())[-300:].rstrip(".")
+        raise MarketError(f"{' '.join([*systemctl, *arguments])} failed: {output}.")
 
 
 def install(

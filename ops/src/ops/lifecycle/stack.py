@@ -1,6 +1,5 @@
 """Start and stop of the whole stack."""
 
-import fcntl
 import json
 import os
 import shutil
@@ -18,6 +17,7 @@ from common.settings import Feed
 from ops.errors import MarketError
 from ops.inspection.logs import last_error, log_file, tail
 from ops.install import dependencies
+from ops.install.bootstrap import take_lock
 from ops.install.secrets import ensure_secrets
 from ops.lifecycle import orphans, preflight
 from ops.lifecycle.services import SERVICES, Service, dependants, supervised_services, waits_for
@@ -48,22 +48,12 @@ def exclusive_lock(home: Path, report: Report) -> Iterator[None]:
     """Keep two commands from changing one home at once."""
     home.mkdir(parents=True, exist_ok=True)
     with os.fdopen(os.open(home / "lock", os.O_WRONLY | os.O_CREAT, 0o600), "w") as lock:
-        deadline = time.monotonic() + LOCK_SECONDS
-        reported = False
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise MarketError(
-                        f"Another ./market command worked in {home} for more than {LOCK_SECONDS:.0f} s: "
-                        "wait for it, or end it, and try again."
-                    ) from None
-                if not reported:
-                    report(f"Waiting for another ./market command in {home} ...")
-                    reported = True
-                time.sleep(POLL_SECONDS)
+        waiting = f"Waiting for another ./market command in {home} ..."
+        if not take_lock(lock.fileno(), LOCK_SECONDS, waiting, report):
+            raise MarketError(
+                f"Another ./market command worked in {home} for more than {LOCK_SECONDS:.0f} s: "
+                "wait for it, or end it, and try again."
+            )
         yield
 
 

@@ -139,10 +139,10 @@ class Result(NamedTuple):
 
 def run(names: Sequence[str]) -> int:
     """Test the named modules, or all pure ones; print the share killed; return 1 when it is too low."""
-    chosen = [module for name in names or PURE for module in find_modules(name)]
+    modules = [module for name in names or PURE for module in find_modules(name)]
     results = []
     with tempfile.TemporaryDirectory() as folder:
-        for module in dict.fromkeys(chosen):
+        for module in dict.fromkeys(modules):
             result = run_module(module, Path(folder))
             results.append(result)
             print(report(result), flush=True)
