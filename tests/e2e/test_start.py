@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -165,6 +166,23 @@ def test_only_loopback_is_listened_on(demo_stack: Stack) -> None:
     assert ports <= {connection.laddr.port for connection in listening}
     loopback = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
     assert [own[place.pid] for place in listening if place.laddr.ip not in loopback] == []
+
+
+def test_a_second_stack_on_ports_that_are_taken_is_refused_and_changes_nothing(
+    demo_stack: Stack, tmp_path: Path
+) -> None:
+    before = pids(demo_stack)
+    taken = {name: value for name, value in demo_stack.settings.items() if name.endswith("_PORT")}
+    second = Stack(tmp_path / "second", **taken)
+    refused = second.market("up", "--feed", "none", check=False)
+    assert refused.returncode == 1
+    sentence = re.fullmatch(
+        r"Port (\d+) \((\w+)\) was taken by \w+ \(pid \d+\): stop that, .*\n", refused.stderr
+    )
+    assert sentence, refused.stderr
+    assert taken[sentence[2]] == sentence[1]
+    assert second.processes() == []
+    assert pids(demo_stack) == before
 
 
 def test_a_second_stack_runs_beside_the_first(

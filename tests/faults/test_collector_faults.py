@@ -131,3 +131,11 @@ def test_a_lost_topic_is_filled_again_from_the_journal(stack: Stack) -> None:
     assert f"{trades} trades were published again" in said
     wait_until(lambda: stored(stack, journal) >= trades, "the trades in Cassandra", 180)
     assert stored(stack, journal) == trades
+
+
+def test_a_topic_that_is_lost_under_a_running_stack_is_read_from_its_new_beginning(stack: Stack) -> None:
+    wait_until(lambda: stack.status()["services"]["stream-processor"]["ready"], "a stream processor")
+    delete_topic(stack, stack.topic)
+    prepare(KafkaTopicsSettings.load())
+    figures = stack.replay(DEMO)
+    assert figures["stored"] == figures["trades"] > 0
