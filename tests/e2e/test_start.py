@@ -13,7 +13,7 @@ import pytest
 from collector.journal import journal_ids
 from ops.install.dependencies import ensure_all
 from ops.install.secrets import ensure_secrets
-from ops.lifecycle.services import SERVICES as SERVICE_TABLE
+from ops.lifecycle.services import SERVICES
 from ops.lifecycle.stack import FOLDERS, start_services, stop
 from ops.lifecycle.supervision import start_supervisor
 from ops.settings import OpsSettings, cache_folder
@@ -22,17 +22,7 @@ from topics import topic_names
 
 pytestmark = pytest.mark.timeout(1200)
 
-SERVICES = {
-    "kafka",
-    "cassandra",
-    "presto",
-    "superset",
-    "streamlit",
-    "stream-processor",
-    "gbm-analysis",
-    "feed",
-    "collector",
-}
+NAMES = {service.name for service in SERVICES}
 
 
 def trades_in_presto(stack: Stack) -> int:
@@ -61,8 +51,8 @@ def pids(stack: Stack) -> dict[str, int]:
 
 def test_every_service_is_ready_and_says_so(demo_stack: Stack) -> None:
     services = demo_stack.status()["services"]
-    assert services.keys() == SERVICES
-    assert {name: service["state"] for name, service in services.items()} == dict.fromkeys(SERVICES, "READY")
+    assert services.keys() == NAMES
+    assert {name: service["state"] for name, service in services.items()} == dict.fromkeys(NAMES, "READY")
     for name, service in services.items():
         process = psutil.Process(service["pid"])
         assert process.environ()["MARKET_HOME"] == str(demo_stack.home), name
@@ -75,7 +65,7 @@ def test_every_service_is_ready_and_says_so(demo_stack: Stack) -> None:
 
 def test_the_doctor_finds_nothing_wrong_with_a_stack_that_runs(demo_stack: Stack) -> None:
     report = demo_stack.market("doctor").stdout
-    for name in SERVICES:
+    for name in NAMES:
         assert f"✔ {name} was READY\n" in report
     assert "✘" not in report
 
@@ -196,7 +186,7 @@ def test_a_second_stack_runs_beside_the_first(
         (second.home / folder).mkdir(parents=True)
     ensure_secrets(second.home / "secrets.env")
     settings = OpsSettings.load()
-    kafka = [service for service in SERVICE_TABLE if service.name == "kafka"]
+    kafka = [service for service in SERVICES if service.name == "kafka"]
     before = pids(demo_stack)
     try:
         start_supervisor(settings, kafka, "none", ensure_all(cache_folder(), print))
