@@ -13,7 +13,6 @@ ROOT = Path(__file__).resolve().parents[3]
 Feed = Literal["live", "demo", "none"]
 
 
-@dataclass(frozen=True)
 class LocalOnly:
     """Marks a setting that no container is given: there it always has its default."""
 
@@ -47,7 +46,7 @@ class Settings(BaseSettings):
     """Base of every service's settings: frozen, the environment first, then the secrets, then `.env`."""
 
     model_config = SettingsConfigDict(
-        frozen=True, extra="ignore", populate_by_name=True, env_file_encoding="utf-8", env_ignore_empty=True
+        frozen=True, extra="ignore", env_file_encoding="utf-8", env_ignore_empty=True
     )
 
     market_home: Path = Field(default_factory=market_home)
@@ -58,7 +57,7 @@ class Settings(BaseSettings):
         try:
             return cls(_env_file=(ROOT / ".env", secrets_file()))  # type: ignore[call-arg]
         except ValidationError as error:
-            first = error.errors(include_input=False, include_url=False)[0]
+            first = error.errors()[0]
             name = str(first["loc"][0]).upper() if first["loc"] else "a setting"
             raise SettingsError(
                 f"The setting {name} was wrong: {first['msg']}. Fix it in .env or the environment."

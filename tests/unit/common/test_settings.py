@@ -11,6 +11,7 @@ from common.settings import (
     CassandraSettings,
     FeedSettings,
     KafkaSettings,
+    ListeningPort,
     SettingsError,
     market_home,
     secrets_file,
@@ -63,6 +64,17 @@ def test_a_wrong_value_is_one_sentence_that_names_its_setting(
     monkeypatch.setenv("CASSANDRA_PORT", value)
     with pytest.raises(SettingsError, match=r"^The setting CASSANDRA_PORT was wrong: .*\. Fix it in \.env"):
         CassandraSettings.load()
+
+
+@pytest.mark.parametrize(
+    ("settings", "name", "is_movable"),
+    [(FeedSettings, "feed_port", True), (KafkaSettings, "kafka_port", False)],
+)
+def test_a_port_that_only_the_stack_uses_is_movable(
+    settings: type[KafkaSettings | FeedSettings], name: str, is_movable: bool
+) -> None:
+    metadata = settings.model_fields[name].metadata
+    assert [mark.movable for mark in metadata if isinstance(mark, ListeningPort)] == [is_movable]
 
 
 @pytest.mark.parametrize("settings", [KafkaSettings, CassandraSettings, FeedSettings])
