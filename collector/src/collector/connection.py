@@ -21,6 +21,7 @@ from collector.websocket_frames import FrameDecoder, Message
 from common.redaction import printable
 
 CONNECT_SECONDS = 15.0  # DNS, TLS and a handshake over a slow line
+ABORT_SECONDS = 0.5  # after the limit; a socket that came late is ended this soon
 TICK_SECONDS = 1.0  # how long a read may take before the receiver looks at its clock and its tickers
 READ_BYTES = 64 * 1024
 # A frame that declares more than this is not waited for: at 10 MB/s it would block the feed for over 6 s.
@@ -67,9 +68,8 @@ class Connection:
         """
         self._socket.settimeout(self._connect_seconds)
         # The library limits each read alone: a server that sends a byte now and then would never be given up.
-        limit = threading.Timer(self._connect_seconds, self.abort)
-        limit.daemon = True
-        limit.start()
+        opened = threading.Event()
+        threading.Thread(target=self._limit, args=(opened,), daemon=True).start()
         try:
             self._socket.connect(
                 f"{url}?token={quote(token.get_secret_value(), safe='')}",
@@ -88,7 +88,7 @@ class Connection:
                 ) from None
             raise ConnectionLostError(_readable(error)) from None
         finally:
-            limit.cancel()
+            opened.set()
 
     def send(self, message: dict[str, object]) -> None:
         """Send a message; raise ConnectionLostError."""
@@ -126,6 +126,13 @@ class Connection:
     def close(self) -> None:
         """Let the socket go."""
         self._socket.shutdown()
+
+    def _limit(self, opened: threading.Event) -> None:
+        """Abort what has not opened in time, again and again: a slow lookup has no socket to abort yet."""
+        seconds = self._connect_seconds
+        while not opened.wait(seconds):
+            self.abort()
+            seconds = ABORT_SECONDS
 
     def _without_control(self, messages: list[Message]) -> list[Message]:
         """Answer pings, note a close, and return the rest."""

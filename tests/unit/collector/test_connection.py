@@ -1,8 +1,12 @@
 """A connection against servers that answer too slowly, and the words for how it ended."""
 
+import socket
 import socketserver
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -23,7 +27,10 @@ TOKEN = SecretStr("secret0token")
 NOW = datetime(2024, 7, 8, 13, 0, tzinfo=UTC).timestamp()
 
 
-def test_a_handshake_that_comes_byte_by_byte_is_given_up() -> None:
+@contextmanager
+def dripping() -> Iterator[int]:
+    """Serve a handshake that comes byte by byte and never ends, until its client goes."""
+
     class Drip(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             try:
@@ -37,13 +44,41 @@ def test_a_handshake_that_comes_byte_by_byte_is_given_up() -> None:
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Drip) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        connection = Connection(connect_seconds=0.5)
-        with pytest.raises(ConnectionLostError, match="connection"):
-            connection.open(f"ws://127.0.0.1:{server.server_address[1]}/", TOKEN, direct=True)
-        connection.close()
+        yield server.server_address[1]
         assert ended.wait(LIMIT_SECONDS)
         server.shutdown()
         thread.join()
+
+
+def test_a_handshake_that_comes_byte_by_byte_is_given_up() -> None:
+    with dripping() as port:
+        connection = Connection(connect_seconds=0.5)
+        with pytest.raises(ConnectionLostError, match="connection"):
+            connection.open(f"ws://127.0.0.1:{port}/", TOKEN, direct=True)
+        connection.close()
+
+
+def test_a_slow_handshake_is_given_up_after_a_lookup_that_took_all_the_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    aborted = threading.Event()
+
+    class Watched(Connection):
+        def abort(self) -> None:
+            super().abort()
+            aborted.set()
+
+    def look_up(*arguments: Any, **options: Any) -> Any:
+        assert aborted.wait(LIMIT_SECONDS)
+        return getaddrinfo(*arguments, **options)
+
+    getaddrinfo = socket.getaddrinfo
+    with dripping() as port:
+        monkeypatch.setattr(socket, "getaddrinfo", look_up)
+        connection = Watched(connect_seconds=0.5)
+        with pytest.raises(ConnectionLostError, match="connection"):
+            connection.open(f"ws://127.0.0.1:{port}/", TOKEN, direct=True)
+        connection.close()
 
 
 def test_what_came_before_a_close_is_returned_before_the_end_is_told() -> None:

@@ -291,6 +291,18 @@ def test_units_of_both_kinds_do_not_mix(first: Site, second: Site, tmp_path: Pat
     assert set(installed_units(tmp_path)) == unit_names(first.kind)
 
 
+def test_the_collector_finds_the_folder_of_its_lock(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    for _ in range(2):
+        install(
+            settings(tmp_path), replace(LOCAL, cache=cache, system=False), tmp_path / "units", None, print
+        )
+    [folder] = cache.iterdir()
+    assert f'"-{folder}"' in render(replace(LOCAL, cache=cache))["market-collector.service"]
+    assert (folder.stat().st_mode & 0o777, folder.owner()) == (0o700, cache.owner())
+
+
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "units").touch()
     with pytest.raises(MarketError, match="could not be written"):

@@ -232,6 +232,7 @@ def install(
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in units.items():
             (folder / name).write_text(text)
+        make_locks(site.cache)
     except OSError as error:
         raise MarketError(f"The units could not be written: {error}.") from None
     report(f"Wrote {', '.join(units)} to {folder}.")
@@ -248,6 +249,17 @@ def install(
     report(
         f"The timers run; {stack} starts at the next boot, or now with {' '.join(systemctl)} start {stack}."
     )
+
+
+def make_locks(cache: Path) -> None:
+    """Create the folder of locks in a cache, for the cache's owner; raise OSError.
+
+    A unit may write to it only where it exists when the unit starts.
+    """
+    locks = cache / "locks"
+    if cache.exists() and not locks.exists():
+        locks.mkdir(mode=0o700)
+        os.chown(locks, cache.stat().st_uid, cache.stat().st_gid)
 
 
 def uninstall(folder: Path, systemctl: Sequence[str] | None, report: Report) -> None:
