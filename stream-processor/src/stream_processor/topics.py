@@ -61,11 +61,16 @@ class Topics:
 
 
 def is_stale(checkpoints: Path, ids: Mapping[str, str]) -> bool:
-    """Return whether checkpoints are of other topics; when nothing says of which, they are taken as good."""
+    """Return whether checkpoints are of other topics; when nothing says of which, they are taken as good.
+
+    A file that cannot be read, as after a power cut, is stale: reading everything again changes no row.
+    """
     try:
-        return bool(json.loads(_file(checkpoints).read_text()) != ids)
+        return bool(json.loads(_file(checkpoints).read_bytes()) != ids)
     except FileNotFoundError:
         return False
+    except ValueError:
+        return True
 
 
 def write_ids(checkpoints: Path, ids: Mapping[str, str]) -> None:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from stream_processor.topics import is_stale, write_ids
 
 IDS = {"market": "gL0sQ", "market.events": "x1pPw"}
@@ -25,3 +27,9 @@ def test_checkpoints_without_a_word_about_their_topics_are_kept(tmp_path: Path) 
     assert not is_stale(tmp_path, IDS)
     write_ids(tmp_path / "new", IDS)
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["topics.json"]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff"])
+def test_checkpoints_whose_topics_cannot_be_read_are_stale(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "topics.json").write_bytes(content)
+    assert is_stale(tmp_path, IDS)
