@@ -7,10 +7,14 @@ from pathlib import Path
 import psutil
 from pyspark.sql import SparkSession
 
+from common.schemas import trade_conditions
+from stream_processor.bars import bars
+from stream_processor.columns import ddl
 from stream_processor.offsets import OFFSET_LOG_VERSION
 from stream_processor.queries import windows_of
 from stream_processor.session import has_workers
 from stream_processor.settings import StreamProcessorSettings
+from stream_processor.store import STORED_TRADE_COLUMNS
 from stream_processor.windows import Window, WindowTrades
 
 START = datetime(2024, 8, 8, 12, tzinfo=UTC)
@@ -63,17 +67,18 @@ def test_sparks_offset_log_has_a_version_the_metadata_and_a_line_for_each_source
     assert json.loads(source) == {"logOffset": 0}
 
 
-def test_the_windows_of_a_batch(spark: SparkSession) -> None:
+def test_the_windows_of_a_batch_and_their_trades(spark: SparkSession) -> None:
     trades = spark.createDataFrame(
         [
-            ("A", at(0), at(1.25), "3"),
-            ("A", at(0), at(0.5), "4"),
-            ("A", at(5), at(5), "1"),
-            ("B", at(0), at(4.999), "2"),
+            ("A", at(0), at(1.25), "3", 1.0, 1.0, None),
+            ("A", at(0), at(0.5), "4", 1.0, 1.0, None),
+            ("A", at(0), at(0.5), "4", 1.0, 1.0, None),  # the same trade once more
+            ("A", at(5), at(5), "1", 1.0, 1.0, ["16"]),
+            ("B", at(0), at(4.999), "2", 1.0, 1.0, []),
         ],
-        "symbol string, window_start timestamp, trade_timestamp timestamp, trade_id string",
+        ddl(STORED_TRADE_COLUMNS),
     )
-    assert windows_of(trades) == {
+    assert windows_of(bars(trades, trade_conditions())) == {
         Window("A", at(0)): WindowTrades(2, at(0.5), at(1.25), "4"),
         Window("A", at(5)): WindowTrades(1, at(5), at(5), "1"),
         Window("B", at(0)): WindowTrades(1, at(4.999), at(4.999), "2"),

@@ -30,6 +30,8 @@ BAR_COLUMNS: Columns = {
     "value_volume": "double",
     "value_count": "bigint",
 }
+ACTIVITY_COLUMNS = ("first_trade", "last_trade", "newest_trade_id")
+"""What is known of the trades of a bar beside it: the first and last time, and the newest trade id."""
 SUMS = ("trade_count", "price_sum", "price_count", "value_sum", "value_volume", "value_count")
 """The columns of a bar that add up over the bars of a running average."""
 
@@ -41,7 +43,9 @@ def window_start(timestamp: Column) -> Column:
 
 
 def bars(trades: DataFrame, conditions: tuple[Condition, ...]) -> DataFrame:
-    """Return the bar of every window of `trades`, with BAR_COLUMNS; a repeated trade_id counts once.
+    """Return the bar of every window of `trades`; a repeated trade_id counts once.
+
+    The rows have BAR_COLUMNS and ACTIVITY_COLUMNS.
 
     `trades` needs symbol, window_start, trade_timestamp, trade_id, price, volume, trade_conditions.
     """
@@ -88,10 +92,13 @@ def bars(trades: DataFrame, conditions: tuple[Condition, ...]) -> DataFrame:
             _sum(has_value, value).alias("value_sum"),
             _sum(has_value, F.col("volume")).alias("value_volume"),
             F.count_if(has_value).alias("value_count"),
+            F.min("trade_timestamp").alias("first_trade"),
+            F.max("trade_timestamp").alias("last_trade"),
+            F.max("trade_id").alias("newest_trade_id"),
         )
         .withColumn("day", F.to_date("window_start"))
         .withColumn("vwap", _ratio("value_sum", "value_volume"))
-        .select(*BAR_COLUMNS)
+        .select(*BAR_COLUMNS, *ACTIVITY_COLUMNS)
     )
 
 

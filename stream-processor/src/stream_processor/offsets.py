@@ -68,11 +68,21 @@ class Progress:
             self._moved.wait_for(lambda: self._given_up or self._covers(offsets), timeout=seconds)
             return self._covers(offsets)
 
+    def wait_ahead(self, offsets: Offsets, messages: int, seconds: float) -> None:
+        """Wait some seconds, or until so many messages after `offsets` are stored."""
+        with self._moved:
+            self._moved.wait_for(
+                lambda: self._given_up or self._ahead(offsets) >= messages, timeout=max(seconds, 0)
+            )
+
     def give_up(self) -> None:
         """End every wait."""
         with self._moved:
             self._given_up = True
             self._moved.notify_all()
+
+    def _ahead(self, offsets: Offsets) -> int:
+        return sum(max(reached - offsets.get(place, 0), 0) for place, reached in self._reached.items())
 
     def _covers(self, offsets: Offsets) -> bool:
         return all(self._reached.get(partition, 0) >= offset for partition, offset in offsets.items())

@@ -1,6 +1,7 @@
 """The three streaming queries: raw trades, bars with running averages, and the feed's events."""
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -36,9 +37,13 @@ from stream_processor.windows import (
     symbol_activity,
 )
 
-TRADES_TRIGGER = "1 second"
-BARS_TRIGGER = f"{BAR_SECONDS} seconds"
+# How often Kafka is asked for more. A longer tick would be idle time while there is a backlog; a query whose
+# batch was small waits by itself.
+BACKLOG_TRIGGER = "200 milliseconds"
 EVENTS_TRIGGER = "5 seconds"
+SMALL_BATCH_TRADES = 100
+SMALL_BATCH_SECONDS = 1.0
+BACKLOG_MESSAGES = 1_000
 STORED_WITHIN_SECONDS = 300.0
 
 
@@ -65,6 +70,7 @@ class Queries:
         self._settings = settings
         self._spark = spark
         self.counters = Counters()
+        self._stopping = threading.Event()
         login = client_config(settings, settings.kafka_username, settings.kafka_stream_processor_password)
         self._store = Store(open_session(settings))
         self._trades_progress = Progress(login, TRADES_GROUP)
@@ -77,12 +83,14 @@ class Queries:
         """Start all queries."""
         topic = self._settings.kafka_topic_name
         trades = read_trades(self._read(topic), trades_schemas())
-        good = trades.where("reason IS NULL").withColumn(
-            "window_start", window_start(F.col("trade_timestamp"))
+        good = (
+            trades.where("reason IS NULL")
+            .withColumn("window_start", window_start(F.col("trade_timestamp")))
+            .select(*STORED_TRADE_COLUMNS)
         )
         return [
-            self._run("trades", trades, TRADES_TRIGGER, self._write_trades),
-            self._run("bars", good, BARS_TRIGGER, self._write_bars),
+            self._run("trades", trades, BACKLOG_TRIGGER, self._write_trades),
+            self._run("bars", good, BACKLOG_TRIGGER, self._write_bars),
             self._run(
                 "events",
                 read_events(self._read(self._settings.events_topic)),
@@ -93,6 +101,7 @@ class Queries:
 
     def stop(self, running: list[StreamingQuery]) -> None:
         """Stop the queries; bars that wait for their trades give up, and are repeated at the next start."""
+        self._stopping.set()
         self._trades_progress.give_up()
         for query in running:
             query.stop()
@@ -124,6 +133,7 @@ class Queries:
         return self._settings.checkpoints / name
 
     def _write_trades(self, trades: DataFrame, batch_id: int) -> None:
+        started = time.monotonic()
         counts = Observation()
         observed = trades.observe(
             counts, F.count_if(F.col("reason").isNull()).alias("stored"), F.count("reason").alias("refused")
@@ -134,37 +144,44 @@ class Queries:
             self._write_dead_letters(trade_dead_letters(trades))
         self.counters.add(trades_stored=stored, dead_lettered=refused)
         self._trades_progress.commit(batch_end(self._checkpoint("trades"), batch_id))
+        if stored < SMALL_BATCH_TRADES:
+            self._stopping.wait(started + SMALL_BATCH_SECONDS - time.monotonic())
 
     def _write_bars(self, trades: DataFrame, batch_id: int) -> None:
+        started = time.monotonic()
         end = batch_end(self._checkpoint("bars"), batch_id)
         if not self._trades_progress.wait_for(end, STORED_WITHIN_SECONDS):
             raise TimeoutError(
                 f"The trades of batch {batch_id} were not stored within {STORED_WITHIN_SECONDS:.0f} s."
             )
-        trades.persist()
+        made = bars(trades, self._conditions).persist()
         try:
-            touched = windows_of(trades)
+            touched = windows_of(made)
             if touched:
-                self._update_bars(trades, touched)
+                self._update_bars(made, touched)
                 self._store.upsert_symbols(symbol_activity(touched))
         finally:
-            trades.unpersist()
+            made.unpersist()
         self._bars_progress.commit(end)
+        self._trades_progress.wait_ahead(end, BACKLOG_MESSAGES, started + BAR_SECONDS - time.monotonic())
 
-    def _update_bars(self, trades: DataFrame, touched: dict[Window, WindowTrades]) -> None:
+    def _update_bars(self, made: DataFrame, touched: dict[Window, WindowTrades]) -> None:
         """Write the bars of the windows that a batch touches, and the running averages over them.
 
-        A window without a bar has no trades but the batch's: every earlier batch wrote the bars of its own.
-        The trades of the others are read back.
+        `made` are the bars of the batch's trades. They are final where a window had no bar, since every
+        earlier batch wrote the bars of its own. The trades of the other windows, the batch's among them, are
+        read back.
         """
         stored = self._store.bars(neighbourhood(touched))
         known = [window for window in stored if window in touched]
         neighbours = [row for window, row in stored.items() if window not in touched]
 
-        of_windows = trades.select(*STORED_TRADE_COLUMNS)
+        changed = made.select(*BAR_COLUMNS)
         if known:
-            of_windows = of_windows.unionByName(stored_trades(self._spark, known))
-        changed = bars(of_windows, self._conditions).persist()
+            read_back = bars(stored_trades(self._spark, known), self._conditions).select(*BAR_COLUMNS)
+            places = self._spark.createDataFrame(known, "symbol string, window_start timestamp")
+            new = changed.join(F.broadcast(places), ["symbol", "window_start"], "left_anti")
+            changed = (read_back.unionByName(new) if len(known) < len(touched) else read_back).persist()
         try:
             _append(changed, "bars_5s")
             all_bars = changed.withColumn("changed", F.lit(True)).unionByName(
@@ -172,7 +189,8 @@ class Queries:
             )
             _append(running_averages(all_bars), "running_averages_15s")
         finally:
-            changed.unpersist()
+            if known:
+                changed.unpersist()
         self.counters.add(late=count_late(touched, known, datetime.now(UTC)))
 
     def _write_events(self, events: DataFrame, batch_id: int) -> None:
@@ -198,23 +216,19 @@ def _append(frame: DataFrame, table: str) -> None:
     ).save()
 
 
-def windows_of(trades: DataFrame) -> dict[Window, WindowTrades]:
-    """Return the windows of a batch; `trades` needs symbol, window_start, trade_timestamp and trade_id."""
-    rows = (
-        trades.groupBy("symbol", F.unix_millis("window_start").alias("start"))
-        .agg(
-            F.count("*").alias("trades"),
-            F.unix_millis(F.min("trade_timestamp")).alias("first"),
-            F.unix_millis(F.max("trade_timestamp")).alias("last"),
-            F.max("trade_id").alias("newest"),
-        )
-        .collect()
-    )
+def windows_of(made: DataFrame) -> dict[Window, WindowTrades]:
+    """Return the windows of a batch's bars, which have ACTIVITY_COLUMNS too."""
+    rows = made.select(
+        "symbol",
+        F.unix_millis("window_start"),
+        "trade_count",
+        F.unix_millis("first_trade"),
+        F.unix_millis("last_trade"),
+        "newest_trade_id",
+    ).collect()
     return {
-        Window(row["symbol"], _utc(row["start"])): WindowTrades(
-            row["trades"], _utc(row["first"]), _utc(row["last"]), row["newest"]
-        )
-        for row in rows
+        Window(symbol, _utc(start)): WindowTrades(count, _utc(first), _utc(last), newest)
+        for symbol, start, count, first, last, newest in rows
     }
 
 

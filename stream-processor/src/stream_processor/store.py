@@ -9,17 +9,20 @@ import pyarrow as pa
 from cassandra.cluster import Session
 from cassandra.concurrent import execute_concurrent, execute_concurrent_with_args
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F  # noqa: N812
 
 from common.cassandra import connect
 from common.symbols import SYMBOLS_BUCKET, asset_class, calendar
-from stream_processor.bars import BAR_COLUMNS
+from stream_processor.bars import BAR_COLUMNS, window_start
 from stream_processor.columns import Columns, ddl
 from stream_processor.settings import StreamProcessorSettings
-from stream_processor.windows import BAR, SymbolActivity, Window
+from stream_processor.windows import Range, SymbolActivity, Window, ranges
 
 Item = TypeVar("Item")
 
 KEYS_PER_QUERY = 100
+# A worker holds the trades of so many ranges, up to a minute each, at once.
+RANGES_IN_MEMORY = 8
 CONCURRENT_QUERIES = 32
 WINDOWS_PER_TASK = 500
 
@@ -38,7 +41,8 @@ _ARROW_TYPES = {
     "double": pa.float64(),
     "array<string>": pa.list_(pa.string()),
 }
-_ARROW_TRADES = pa.schema([(name, _ARROW_TYPES[kind]) for name, kind in STORED_TRADE_COLUMNS.items()])
+_READ_COLUMNS: Columns = {name: kind for name, kind in STORED_TRADE_COLUMNS.items() if name != "window_start"}
+_ARROW_TRADES = pa.schema([(name, _ARROW_TYPES[kind]) for name, kind in _READ_COLUMNS.items()])
 
 
 def open_session(settings: StreamProcessorSettings) -> Session:
@@ -77,7 +81,7 @@ class Store:
         arguments = [
             (symbol, day, chunk)
             for (symbol, day), all_starts in starts.items()
-            for chunk in _chunks(all_starts)
+            for chunk in _chunks(all_starts, KEYS_PER_QUERY)
         ]
         found: dict[Window, tuple[Any, ...]] = {}
         for _, rows in execute_concurrent_with_args(
@@ -115,15 +119,20 @@ class Store:
 
 def stored_trades(spark: SparkSession, windows: list[Window]) -> DataFrame:
     """Return the stored trades of `windows`, with STORED_TRADE_COLUMNS; Spark's workers read them."""
-    frame = spark.createDataFrame(
-        [tuple(window) for window in windows], "symbol string, window_start timestamp"
-    )
     tasks = min(-(-len(windows) // WINDOWS_PER_TASK), spark.sparkContext.defaultParallelism)
-    return frame.coalesce(tasks).mapInArrow(_read_trades, ddl(STORED_TRADE_COLUMNS))
+    return (
+        spark.createDataFrame(
+            [tuple(one) for one in ranges(windows)], "symbol string, start timestamp, end timestamp"
+        )
+        .coalesce(tasks)
+        .mapInArrow(_read_trades, ddl(_READ_COLUMNS))
+        .withColumn("window_start", window_start(F.col("trade_timestamp")))
+        .select(*STORED_TRADE_COLUMNS)
+    )
 
 
-def _chunks(items: list[Item]) -> Iterator[list[Item]]:
-    return (items[at : at + KEYS_PER_QUERY] for at in range(0, len(items), KEYS_PER_QUERY))
+def _chunks(items: list[Item], size: int) -> Iterator[list[Item]]:
+    return (items[at : at + size] for at in range(0, len(items), size))
 
 
 _worker_session: list[Session] = []
@@ -138,32 +147,16 @@ def _read_trades(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         "WHERE symbol = ? AND hour = ? AND trade_timestamp >= ? AND trade_timestamp < ?"
     )
     for batch in batches:
-        windows = [Window(row["symbol"], row["window_start"]) for row in batch.to_pylist()]
-        for chunk in _chunks(windows):
+        for chunk in _chunks([Range(**row) for row in batch.to_pylist()], RANGES_IN_MEMORY):
             arguments = [
-                (
-                    symbol,
-                    start.replace(minute=0, second=0, microsecond=0),
-                    start,
-                    start + BAR,
-                )
-                for symbol, start in chunk
+                (one.symbol, one.start.replace(minute=0, second=0, microsecond=0), one.start, one.end)
+                for one in chunk
             ]
             results = execute_concurrent_with_args(
                 session, select, arguments, concurrency=CONCURRENT_QUERIES, raise_on_first_error=True
             )
             rows = [
-                (
-                    symbol,
-                    start,
-                    row.trade_timestamp,
-                    row.trade_id,
-                    row.price,
-                    row.volume,
-                    row.trade_conditions,
-                )
-                for (symbol, start), (_, stored) in zip(chunk, results, strict=True)
-                for row in stored
+                (one.symbol, *row) for one, (_, found) in zip(chunk, results, strict=True) for row in found
             ]
             columns = zip(*rows, strict=True) if rows else ([] for _ in _ARROW_TRADES)
             yield pa.record_batch(

@@ -29,6 +29,14 @@ class WindowTrades(NamedTuple):
     newest: str
 
 
+class Range(NamedTuple):
+    """A symbol's windows from `start` on and before `end`, all of one minute."""
+
+    symbol: str
+    start: datetime
+    end: datetime
+
+
 class SymbolActivity(NamedTuple):
     """A symbol's first and last trade's time, and the source of its last receipt."""
 
@@ -46,6 +54,18 @@ def neighbourhood(touched: Iterable[Window]) -> set[Window]:
     """Return the windows whose bars the running averages over touched windows need."""
     reach = range(1 - BARS_PER_AVERAGE, BARS_PER_AVERAGE)
     return {Window(symbol, start + BAR * offset) for symbol, start in touched for offset in reach}
+
+
+def ranges(windows: Iterable[Window]) -> list[Range]:
+    """Return the windows as few ranges: neighbours of one minute are in one."""
+    found: list[Range] = []
+    for symbol, start in sorted(windows):
+        last = found[-1] if found else None
+        if last is not None and (last.symbol, last.end) == (symbol, start) and start.second > 0:
+            found[-1] = last._replace(end=start + BAR)
+        else:
+            found.append(Range(symbol, start, start + BAR))
+    return found
 
 
 def count_late(touched: Mapping[Window, WindowTrades], known: Iterable[Window], now: datetime) -> int:

@@ -111,6 +111,22 @@ def test_a_wait_ends_when_it_is_given_up(progress: Progress) -> None:
     assert in_thread(lambda: progress.wait_for(wanted, LONG_SECONDS), then=lambda: None) == [False]
 
 
+def test_a_wait_for_a_backlog_ends_when_so_many_messages_are_stored(progress: Progress) -> None:
+    end: Offsets = {("market", 0): 5, ("market", 1): 5}
+    progress.commit({("market", 0): 7, ("market", 1): 2, ("market", 2): 7})  # 9 messages behind the end
+    progress.wait_ahead(end, 9, LONG_SECONDS)
+    progress.wait_ahead(end, 10, -1)  # the time has passed
+    waited = in_thread(
+        lambda: progress.wait_ahead(end, 10, LONG_SECONDS), then=lambda: progress.commit({("market", 1): 6})
+    )
+    assert waited == [None]
+
+
+def test_a_wait_for_a_backlog_ends_when_it_is_given_up(progress: Progress) -> None:
+    waited = in_thread(lambda: progress.wait_ahead({}, 1, LONG_SECONDS), then=progress.give_up)
+    assert waited == [None]
+
+
 def test_what_is_stored_already_needs_no_wait(progress: Progress) -> None:
     progress.commit({("market", 0): 5})
     progress.give_up()

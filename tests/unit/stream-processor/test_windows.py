@@ -7,11 +7,14 @@ from hypothesis import strategies as st
 
 from common.identity import Source, journal_id, trade_id
 from stream_processor.windows import (
+    BAR,
+    Range,
     SymbolActivity,
     Window,
     WindowTrades,
     count_late,
     neighbourhood,
+    ranges,
     symbol_activity,
 )
 
@@ -32,6 +35,36 @@ def test_the_neighbourhood_is_the_bars_of_every_average_over_a_touched_window() 
         *(Window("A", at(seconds)) for seconds in (-10, -5, 0, 5, 10, 15)),
         *(Window("B", at(seconds)) for seconds in (90, 95, 100, 105, 110)),
     }
+
+
+def test_neighbouring_windows_of_a_symbol_and_minute_are_one_range() -> None:
+    windows = [
+        *(Window("A", at(seconds)) for seconds in (15, 0, 5, 10)),  # 23:59:50 to 00:00:10
+        Window("A", at(25)),
+        Window("B", at(30)),
+    ]
+    assert ranges(windows) == [
+        Range("A", at(0), at(10)),
+        Range("A", at(10), at(20)),
+        Range("A", at(25), at(30)),
+        Range("B", at(30), at(35)),
+    ]
+
+
+@given(st.sets(st.tuples(st.sampled_from("AB"), st.integers(0, 2000))))
+def test_ranges_hold_the_windows_and_no_other(places: set[tuple[str, int]]) -> None:
+    windows = {Window(symbol, at(5 * number)) for symbol, number in places}
+    found = ranges(windows)
+    held = [
+        Window(one.symbol, one.start + BAR * number)
+        for one in found
+        for number in range((one.end - one.start) // BAR)
+    ]
+    assert len(held) == len(windows)
+    assert set(held) == windows
+    for one in found:
+        last = one.end - BAR
+        assert one.start.replace(second=0) == last.replace(second=0)
 
 
 def test_only_trades_of_known_windows_that_ended_over_a_minute_ago_are_late() -> None:
