@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from collector.clock import Clock
+from common.files import replace_text
 from common.identity import Source
 
 log = logging.getLogger(__name__)
@@ -69,10 +70,8 @@ class LastSeen:
             seen = dict(self._seen)
         if seen == self._saved:
             return
-        temporary = self._path.with_suffix(".tmp")
         try:
-            temporary.write_text(json.dumps({source: entry._asdict() for source, entry in seen.items()}))
-            temporary.replace(self._path)
+            replace_text(self._path, json.dumps({source: entry._asdict() for source, entry in seen.items()}))
         except OSError as error:
             if not self._failed:
                 log.error("The last sign of life could not be written: %s.", error.strerror)

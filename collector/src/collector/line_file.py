@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from common.files import replace_text
+
 log = logging.getLogger(__name__)
 
 ACKED = ".acked"
@@ -45,9 +47,7 @@ class LineFile:
 
     def save_acked(self, position: Position) -> None:
         """Remember how far the file is in Kafka; raise OSError when the disk does not take it."""
-        temporary = self.path.with_suffix(f"{ACKED}.tmp")
-        temporary.write_text(json.dumps(position._asdict()))
-        temporary.replace(self.path.with_suffix(ACKED))
+        replace_text(self.path.with_suffix(ACKED), json.dumps(position._asdict()))
 
     def size(self) -> int:
         """Return the number of bytes; raise OSError."""

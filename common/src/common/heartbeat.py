@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from common.files import replace_text
+
 MAX_AGE_SECONDS = 30.0
 
 
@@ -18,9 +20,7 @@ def write_heartbeat(home: Path, service: str, ready: bool, **figures: Any) -> No
     """Replace the heartbeat in one step; `figures` are counters since the process started."""
     path = heartbeat_file(home, service)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(json.dumps({"at": time.time(), "pid": os.getpid(), "ready": ready, **figures}))
-    temporary.replace(path)
+    replace_text(path, json.dumps({"at": time.time(), "pid": os.getpid(), "ready": ready, **figures}))
 
 
 def read_heartbeat(home: Path, service: str) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+from common.files import replace_text
 from common.heartbeat import write_heartbeat
 from common.instruments import instruments
 from common.logs import start_logging
@@ -98,9 +99,7 @@ def save_prices(home: Path, prices: dict[str, float]) -> None:
     """Keep the prices."""
     path = prices_file(home)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(load_prices(home) | prices))
-    temporary.replace(path)
+    replace_text(path, json.dumps(load_prices(home) | prices))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from pathlib import Path
 from confluent_kafka import TopicCollection
 from confluent_kafka.admin import AdminClient
 
+from common.files import replace_text
 from common.kafka import BARS_GROUP, TRADES_GROUP, client_config
 from stream_processor.offsets import Progress
 from stream_processor.settings import StreamProcessorSettings
@@ -54,10 +55,10 @@ class Topics:
 
     def _reset_progress(self) -> None:
         """Tell Kafka that nothing is stored; it forgets the offsets of a topic that goes, but not at once."""
+        partitions = self._admin.list_topics(self._trades, ANSWER_SECONDS).topics[self._trades].partitions
+        start = {(self._trades, partition): 0 for partition in partitions}
         for group in (TRADES_GROUP, BARS_GROUP):
-            progress = Progress(self._login, group)
-            partitions = self._admin.list_topics(self._trades, ANSWER_SECONDS).topics[self._trades].partitions
-            progress.commit({(self._trades, partition): 0 for partition in partitions})
+            Progress(self._login, group).commit(start)
 
 
 def is_stale(checkpoints: Path, ids: Mapping[str, str]) -> bool:
@@ -76,9 +77,7 @@ def is_stale(checkpoints: Path, ids: Mapping[str, str]) -> bool:
 def write_ids(checkpoints: Path, ids: Mapping[str, str]) -> None:
     """Keep beside the checkpoints which topics they are of."""
     checkpoints.mkdir(parents=True, exist_ok=True)
-    temporary = _file(checkpoints).with_suffix(".tmp")
-    temporary.write_text(json.dumps(ids))
-    temporary.replace(_file(checkpoints))
+    replace_text(_file(checkpoints), json.dumps(ids))
 
 
 def _file(checkpoints: Path) -> Path:
