@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -60,3 +61,13 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Return an empty home; no other setting is set."""
+    for name in list(os.environ):
+        if name.startswith(("FINNHUB_", "MARKET_", "KAFKA_", "FEED_", "CASSANDRA_", "JOURNAL_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("MARKET_HOME", str(tmp_path))
+    return tmp_path

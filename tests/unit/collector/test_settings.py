@@ -21,12 +21,7 @@ TOKEN = "secret0token"
 PATHS = ("collector/src", "common/src")
 
 
-@pytest.fixture(autouse=True)
-def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in list(os.environ):
-        if name.startswith(("FINNHUB_", "MARKET_", "KAFKA_", "FEED_", "JOURNAL_")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("MARKET_HOME", str(tmp_path))
+pytestmark = pytest.mark.usefixtures("bare_environment")
 
 
 @pytest.mark.parametrize(

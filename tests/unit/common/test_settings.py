@@ -1,6 +1,5 @@
 """Where settings come from, and which are taken."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -19,13 +18,9 @@ from common.settings import (
 
 
 @pytest.fixture(autouse=True)
-def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+def home(bare_environment: Path) -> Path:
     """Return an empty home; nothing else is set."""
-    for name in list(os.environ):
-        if name.startswith(("FINNHUB_", "MARKET_", "KAFKA_", "FEED_", "CASSANDRA_")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("MARKET_HOME", str(tmp_path))
-    return tmp_path
+    return bare_environment
 
 
 def test_the_home_is_beside_the_code_or_where_it_is_said_to_be(
