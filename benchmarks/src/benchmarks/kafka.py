@@ -1,10 +1,8 @@
 """Kafka alone, in a home and on ports of its own."""
 
 import os
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +14,8 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 from pydantic import SecretStr
 
 from benchmarks.figures import Report
-from benchmarks.stack import BenchmarkError, free_ports
+from benchmarks.processes import running_process
+from benchmarks.stack import free_ports
 from common.kafka import client_config
 from common.settings import ROOT
 from ops.inspection import probes
@@ -26,7 +25,6 @@ from ops.settings import OpsSettings, cache_folder, read_env_file
 
 # The JVM needs 5 s on an idle machine.
 START_SECONDS = 120.0
-STOP_SECONDS = 60.0
 ANSWER_SECONDS = 10.0
 
 
@@ -46,9 +44,9 @@ class Kafka:
         """Return a consumer that has joined nothing."""
         return Consumer({**self.login, "group.id": "benchmark", "enable.auto.commit": False})
 
-    def ends(self, consumer: Consumer) -> dict[int, int]:
-        """Return the offset behind the last message of each partition of the topic of trades."""
-        topic = self.settings.kafka_topic_name
+    def ends(self, consumer: Consumer, topic: str = "") -> dict[int, int]:
+        """Return the offset behind the last message of each partition, of the topic of trades by default."""
+        topic = topic or self.settings.kafka_topic_name
         partitions = consumer.list_topics(topic, timeout=ANSWER_SECONDS).topics[topic].partitions
         return {
             number: consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=ANSWER_SECONDS)[1]
@@ -108,17 +106,11 @@ def running_kafka(report: Report) -> Iterator[Kafka]:
             kafka_admin_password=SecretStr(read_env_file(secrets)["KAFKA_ADMIN_PASSWORD"]),
         )
         report("Starting Kafka ...")
-        with (Path(folder) / "kafka.log").open("wb") as log:
-            process = subprocess.Popen(
-                [ROOT / "kafka" / "entrypoint.sh"], env=environ, stdout=log, stderr=subprocess.STDOUT
-            )
-            try:
-                deadline = time.monotonic() + START_SECONDS
-                while (reason := probes.kafka(settings, process.pid)) is not None:
-                    if process.poll() is not None or time.monotonic() > deadline:
-                        raise BenchmarkError(f"Kafka did not start: {reason}.")
-                    time.sleep(0.2)
-                yield Kafka(settings, environ)
-            finally:
-                process.terminate()
-                process.wait(STOP_SECONDS)
+        with running_process(
+            "Kafka",
+            [ROOT / "kafka" / "entrypoint.sh"],
+            environ,
+            lambda pid: probes.kafka(settings, pid),
+            START_SECONDS,
+        ):
+            yield Kafka(settings, environ)

@@ -1,12 +1,9 @@
 """Cassandra beside a benchmark's Kafka, and what its tables hold."""
 
-import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import polars as pl
 import psutil
@@ -16,6 +13,7 @@ from pydantic import SecretStr
 
 from benchmarks.figures import Report
 from benchmarks.kafka import Kafka
+from benchmarks.processes import running_process
 from benchmarks.stack import BenchmarkError, free_ports
 from benchmarks.trades import expected_averages, expected_bars
 from common.cassandra import connect
@@ -25,7 +23,6 @@ from ops.settings import OpsSettings
 
 # The JVM and the schema need 15 s on an idle machine.
 START_SECONDS = 180.0
-STOP_SECONDS = 60.0
 EPOCH = datetime(1970, 1, 1)
 
 
@@ -52,9 +49,15 @@ class Store:
             except AssertionError as error:
                 reason = " ".join(str(error).split())
                 raise BenchmarkError(f"The rows of {table} were not those of the input: {reason}") from None
-        hours = trades.select("symbol", hour=pl.col("t") // 3_600_000 * 3_600_000).unique()
-        select = "SELECT count(*) FROM trades WHERE symbol = %s AND hour = %s"
-        stored = sum(self.session.execute(select, partition).one()[0] for partition in hours.rows())
+        # Trades of other runs may share the first and the last hour.
+        parts = trades.group_by("symbol", hour=pl.col("t") // 3_600_000 * 3_600_000).agg(
+            pl.min("t").alias("first"), pl.max("t").alias("last")
+        )
+        select = (
+            "SELECT count(*) FROM trades WHERE symbol = %s AND hour = %s "
+            "AND trade_timestamp >= %s AND trade_timestamp <= %s"
+        )
+        stored = sum(self.session.execute(select, part).one()[0] for part in parts.rows())
         if stored != trades.height:
             raise BenchmarkError(f"{stored:,} trades were stored, but there were {trades.height:,}.")
 
@@ -65,7 +68,7 @@ class Store:
         ).unique()
         first, last = expected.select(pl.min("window_start"), last=pl.max("window_start")).row(0)
         rows = [
-            (row[0], (row[1] - EPOCH) // timedelta(milliseconds=1), *row[2:])
+            (row[0], milliseconds(row[1]), *row[2:])
             for symbol, day in days.rows()
             for row in self.session.execute(
                 f"SELECT {', '.join(expected.columns)} FROM {table} WHERE symbol = %s AND day = %s "
@@ -74,6 +77,11 @@ class Store:
             )
         ]
         return pl.DataFrame(rows, schema=expected.schema, orient="row").sort("symbol", "window_start")
+
+
+def milliseconds(moment: datetime) -> int:
+    """Return the driver's naive UTC time as ms since the epoch."""
+    return (moment - EPOCH) // timedelta(milliseconds=1)
 
 
 @contextmanager
@@ -88,21 +96,15 @@ def running_store(kafka: Kafka, report: Report) -> Iterator[Store]:
         cassandra_ops_password=SecretStr(environ["CASSANDRA_OPS_PASSWORD"]),
     )
     report("Starting Cassandra ...")
-    with (Path(environ["MARKET_HOME"]) / "cassandra.log").open("wb") as log:
-        process = subprocess.Popen(
-            [ROOT / "cassandra" / "entrypoint.sh"], env=environ, stdout=log, stderr=subprocess.STDOUT
-        )
+    with running_process(
+        "Cassandra",
+        [ROOT / "cassandra" / "entrypoint.sh"],
+        environ,
+        lambda pid: probes.cassandra(settings, pid),
+        START_SECONDS,
+    ) as process:
+        session = connect(settings, "admin", SecretStr(environ["CASSANDRA_ADMIN_PASSWORD"]))
         try:
-            deadline = time.monotonic() + START_SECONDS
-            while (reason := probes.cassandra(settings, process.pid)) is not None:
-                if process.poll() is not None or time.monotonic() > deadline:
-                    raise BenchmarkError(f"Cassandra did not start: {reason}.")
-                time.sleep(0.2)
-            session = connect(settings, "admin", SecretStr(environ["CASSANDRA_ADMIN_PASSWORD"]))
-            try:
-                yield Store(session, psutil.Process(process.pid), environ)
-            finally:
-                session.cluster.shutdown()
+            yield Store(session, process, environ)
         finally:
-            process.terminate()
-            process.wait(STOP_SECONDS)
+            session.cluster.shutdown()

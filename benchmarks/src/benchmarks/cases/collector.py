@@ -15,6 +15,7 @@ import psutil
 
 from benchmarks.figures import Figure, Report, repeat, repeat_pair
 from benchmarks.kafka import Kafka, running_kafka
+from benchmarks.processes import cpu_seconds, running_process
 from benchmarks.sender import Sender, sending
 from benchmarks.stack import BenchmarkError
 
@@ -47,7 +48,8 @@ def measure(report: Report) -> list[Figure]:
                 Figure(f"of the bare loop's speed, {name}", "x", ratios, limit=0.8),
             ]
         report("CPU time ...")
-        cpu = repeat(lambda: cpu_seconds(kafka, make_frames(CPU_TRADES // 25, 25)) * 1e6 / CPU_TRADES)
+        used = repeat(lambda: collecting_cpu_seconds(kafka, make_frames(CPU_TRADES // 25, 25)))
+        cpu = tuple(seconds * 1e6 / CPU_TRADES for seconds in used)
         figures.append(Figure("CPU time of 1M trades, journals compressed", "s", cpu, "lower", limit=9.0))
         report(f"Delay at {LATENCY_TRADES_PER_SECOND:,} trades/s ...")
         kafka.stamp_on_arrival()
@@ -106,19 +108,18 @@ def run_bare_loop(kafka: Kafka, frames: Sequence[str]) -> float:
             process.wait(LIMIT_SECONDS)
 
 
-def cpu_seconds(kafka: Kafka, frames: Sequence[str]) -> float:
+def collecting_cpu_seconds(kafka: Kafka, frames: Sequence[str]) -> float:
     """Return the collector's CPU time for frames that come as fast as it takes them, compression included."""
     rotate = {"JOURNAL_ROTATE_MEGABYTES": str(CPU_ROTATE_MEGABYTES)}
     with sending(frames) as sender, running_collector(kafka, sender, rotate) as (process, home):
-        before = _cpu(process)
+        before = cpu_seconds(process)
         until_in_kafka(kafka, sender, len(frames))
         deadline = time.monotonic() + LIMIT_SECONDS
         while len(list((home / "journal").glob("2*.jsonl"))) > 1:
             if time.monotonic() > deadline:
                 raise BenchmarkError("The journals were not compressed in time.")
             time.sleep(0.05)
-        used: float = _cpu(process) - before
-        return used
+        return cpu_seconds(process) - before
 
 
 def delay(kafka: Kafka, frames: Sequence[str]) -> float:
@@ -166,17 +167,5 @@ def running_collector(
             "FINNHUB_VALIDATE_TICKERS": "false",
             **(settings or {}),
         }
-        with (Path(home) / "collector.log").open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "collector"], env=environ, stdout=log, stderr=subprocess.STDOUT
-            )
-            try:
-                yield psutil.Process(process.pid), Path(home)
-            finally:
-                process.terminate()
-                process.wait(LIMIT_SECONDS)
-
-
-def _cpu(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
+        with running_process("Collector", [sys.executable, "-m", "collector"], environ) as process:
+            yield process, Path(home)

@@ -12,8 +12,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -24,8 +23,9 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from benchmarks.figures import REPETITIONS, Better, Figure, Report
 from benchmarks.kafka import ANSWER_SECONDS, Kafka, running_kafka
+from benchmarks.processes import cpu_seconds, running_process
 from benchmarks.stack import BenchmarkError
-from benchmarks.store import Store, running_store
+from benchmarks.store import Store, milliseconds, running_store
 from benchmarks.trades import SYMBOLS, Messages, Span, make_messages, make_trades
 from common.heartbeat import read_heartbeat
 from common.identity import journal_id
@@ -93,9 +93,9 @@ def measure_throughput(
     )
     for name, trades, size, limit in figures:
         prepared = messages(trades, size)
-        before = cpu(processor), cpu(store.process)
+        before = cpu_seconds(processor), cpu_seconds(store.process)
         runs.add(f"stream, {name}", TRADES / topic.until_final(prepared), "trades/s", limit=limit)
-        used = cpu(processor) - before[0], cpu(store.process) - before[1]
+        used = cpu_seconds(processor) - before[0], cpu_seconds(store.process) - before[1]
         of_warm = trades is warm and name.startswith("warm")
         for process, seconds, most in zip(("stream processor", "Cassandra"), used, (28, 25), strict=True):
             runs.add(
@@ -152,9 +152,9 @@ def measure_delay(runs: Runs, topic: "Topic", store: Store, first: int) -> None:
 def measure_quiet(runs: Runs, topic: "Topic", processor: psutil.Process, first: int) -> None:
     """Measure what the stream processor costs while hardly anything comes."""
     prepared = messages(make_trades(Span(first, QUIET_PER_SECOND * QUIET_SECONDS)), 1)
-    before = cpu(processor)
+    before = cpu_seconds(processor)
     topic.send_paced(prepared, QUIET_PER_SECOND)
-    used = (cpu(processor) - before) / QUIET_SECONDS
+    used = (cpu_seconds(processor) - before) / QUIET_SECONDS
     runs.add(f"CPU time at {QUIET_PER_SECOND} trades/s", used, "cores", "lower", 0.3)
     topic.wait_until_final()
 
@@ -165,7 +165,7 @@ def measure_plain_consumer(runs: Runs, kafka: Kafka, store: Store, first: int) -
     trades = make_trades(Span(first, TRADES))
     prepared = messages(trades, 25)
     topic.send(prepared)
-    before = cpu(store.process)
+    before = cpu_seconds(store.process)
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.plain_consumer", topic.name, str(len(prepared))],
         env=store.environ,
@@ -174,7 +174,7 @@ def measure_plain_consumer(runs: Runs, kafka: Kafka, store: Store, first: int) -
         check=True,
     )
     used = json.loads(done.stdout)
-    for_store = cpu(store.process) - before
+    for_store = cpu_seconds(store.process) - before
     runs.add("plain consumer, 25 a message", TRADES / used["seconds"], "trades/s")
     runs.add("CPU time of 1M trades, plain consumer", used["cpu"] * 1e6 / TRADES, "s", "lower")
     runs.add("CPU time of 1M trades, plain consumer, Cassandra", for_store * 1e6 / TRADES, "s", "lower")
@@ -186,11 +186,12 @@ class Topic:
 
     def __init__(self, kafka: Kafka, name: str, create: bool = False) -> None:
         self.name = name
+        self._kafka = kafka
+        login = {**kafka.login, "log_level": 0}
         if create:
-            admin = AdminClient({**kafka.login, "log_level": 0})
+            admin = AdminClient(login)  # has to outlive the call's result
             [made] = admin.create_topics([NewTopic(name, 3)]).values()
             made.result(ANSWER_SECONDS)
-        login = {**kafka.login, "log_level": 0}
         self._producer = Producer({**login, "linger.ms": 5, "compression.type": "lz4"})
         self._groups = [
             Consumer({**login, "group.id": group, "enable.auto.commit": False})
@@ -224,18 +225,12 @@ class Topic:
     def wait_until_final(self) -> None:
         """Wait until everything is stored; raise BenchmarkError after the limit."""
         deadline = time.monotonic() + LIMIT_SECONDS
-        places = [
-            TopicPartition(self.name, number)
-            for number in self._groups[0]
-            .list_topics(self.name, timeout=ANSWER_SECONDS)
-            .topics[self.name]
-            .partitions
-        ]
-        ends = [self._groups[0].get_watermark_offsets(place, timeout=ANSWER_SECONDS)[1] for place in places]
+        ends = self._kafka.ends(self._groups[0], self.name)
+        places = [TopicPartition(self.name, number) for number in ends]
         while any(
-            reached.offset < end
+            reached.offset < ends[reached.partition]
             for group in self._groups
-            for reached, end in zip(group.committed(places, timeout=ANSWER_SECONDS), ends, strict=True)
+            for reached in group.committed(places, timeout=ANSWER_SECONDS)
         ):
             if time.monotonic() > deadline:
                 raise BenchmarkError(f"The stream processor was not done in {LIMIT_SECONDS:.0f} s.")
@@ -255,28 +250,14 @@ class Topic:
 def running_stream_processor(store: Store) -> Iterator[psutil.Process]:
     """Run the stream processor from its being ready on."""
     home = Path(store.environ["MARKET_HOME"])
-    with (home / "stream-processor.log").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "stream_processor"],
-            env=store.environ,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-        try:
-            deadline = time.monotonic() + LIMIT_SECONDS
-            while not _is_ready(home, process.pid):
-                if process.poll() is not None or time.monotonic() > deadline:
-                    raise BenchmarkError("The stream processor did not start.")
-                time.sleep(POLL_SECONDS)
-            yield psutil.Process(process.pid)
-        finally:
-            process.terminate()
-            process.wait(LIMIT_SECONDS)
 
+    def problem(pid: int) -> str | None:
+        heartbeat = read_heartbeat(home, "stream-processor") or {}
+        return None if heartbeat.get("pid") == pid and heartbeat["ready"] else "it was not ready in time"
 
-def _is_ready(home: Path, pid: int) -> bool:
-    heartbeat = read_heartbeat(home, "stream-processor") or {}
-    return heartbeat.get("pid") == pid and bool(heartbeat["ready"])
+    command = [sys.executable, "-m", "stream_processor"]
+    with running_process("Stream processor", command, store.environ, problem, LIMIT_SECONDS) as process:
+        yield process
 
 
 _started = count(time.time_ns() // 1_000_000)
@@ -285,18 +266,3 @@ _started = count(time.time_ns() // 1_000_000)
 def messages(trades: pl.DataFrame, size: int) -> Messages:
     """Return messages under a journal of their own."""
     return make_messages(trades, size, journal_id(next(_started), "replay"))
-
-
-def cpu(process: psutil.Process) -> float:
-    """Return the CPU time of a process and those it started, in seconds."""
-    total = 0.0
-    for one in (process, *process.children(recursive=True)):
-        with suppress(psutil.NoSuchProcess):
-            times = one.cpu_times()
-            total += times.user + times.system
-    return total
-
-
-def milliseconds(moment: datetime) -> int:
-    """Return the driver's naive UTC time as ms since the epoch."""
-    return int(moment.replace(tzinfo=UTC).timestamp() * 1000 + 0.5)
