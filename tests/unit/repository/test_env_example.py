@@ -102,7 +102,7 @@ def test_what_the_scripts_and_compose_use_themselves_has_the_same_default() -> N
     assert differing == {}
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("*/README.md")), ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("path", sorted(ROOT.glob("[a-z]*/README.md")), ids=lambda path: path.parent.name)
 def test_a_readme_repeats_no_default(path: Path) -> None:
     text = re.sub(r"[`,]", "", path.read_text())
     assert not re.search(r"^\|.*\| default \|", text, re.MULTILINE)
