@@ -32,6 +32,8 @@ from common.identity import journal_id
 from common.kafka import BARS_GROUP, TRADES_GROUP
 
 TRADES = int(os.environ.get("BENCHMARK_TRADES", "200000"))
+# 20 s between the trades of two runs, so that they share no running average.
+GAP_TRADES = 200 * len(SYMBOLS)
 PACED_PER_SECOND = 1_000
 PACED_SECONDS = 8
 QUIET_PER_SECOND = 20
@@ -66,7 +68,7 @@ class Runs:
 def measure(report: Report) -> list[Figure]:
     """Measure throughput, CPU time, delay and a quiet feed, each run with a start of its own."""
     runs = Runs()
-    first = count(step=TRADES)
+    first = count(step=TRADES + GAP_TRADES)
     with running_kafka(report) as kafka, running_store(kafka, report) as store:
         topic = Topic(kafka, kafka.settings.kafka_topic_name)
         for number in range(1, REPETITIONS + 1):
