@@ -26,6 +26,11 @@ class MarketHours:
     def __init__(self) -> None:
         self._known: dict[str, tuple[float, float, list[Session]]] = {}
 
+    def load(self, calendars: Iterable[str], at: float) -> None:
+        """Load the sessions around a moment, so that no later question about them takes a second."""
+        for calendar in calendars:
+            self._sessions(calendar, at, at)
+
     def opened_at(self, calendar: str, at: float) -> float | None:
         """Return when the session that `at` falls into began; None while the market is closed."""
         for session in self._sessions(calendar, at, at):

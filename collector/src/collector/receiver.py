@@ -4,7 +4,7 @@ import logging
 import math
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -157,6 +157,8 @@ class Receiver:
 
     def _connect(self, connection: Connection) -> None:
         endpoint = self.endpoint
+        # Before anything comes that would have to wait for it.
+        self._hours.load(self._calendars(self._wanted), self._clock.wall())
         connection.open(endpoint.url, endpoint.token, direct=endpoint.source is None)
         self._subscribed = self._wanted
         for ticker in self._subscribed:
@@ -237,6 +239,11 @@ class Receiver:
             log.info("%s: the tickers changed: %s", self.endpoint.name, "; ".join(words))
             self._publish("resubscribed", f"the tickers changed: {'; '.join(words)}.")
 
+    def _calendars(self, tickers: Iterable[str]) -> set[str]:
+        """Return the calendars of tickers; an endpoint that only relays misses none of their trades."""
+        market = self.endpoint.market
+        return {calendar(ticker, market) for ticker in tickers} if market is not None else set()
+
     def _expect(self, ticker: str, now: float) -> None:
         """Watch a ticker's trades; an endpoint that only relays has none of its own."""
         if self.endpoint.market is not None:
@@ -270,8 +277,7 @@ class Receiver:
             self._publish("gap", "nothing was received for an unknown time: the clock was set back.")
             return
         now = self._clock.wall()
-        calendars = {calendar(ticker, market) for ticker in self._subscribed}
-        missed = self._hours.open_seconds(calendars, now - elapsed, now)
+        missed = self._hours.open_seconds(self._calendars(self._subscribed), now - elapsed, now)
         if missed > 0:
             closed = "" if missed == elapsed else f", {missed:.1f} s of them while a market was open"
             self._publish("gap", f"nothing was received for {elapsed:.1f} s{closed}.", missed)

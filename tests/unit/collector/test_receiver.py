@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from websockets.sync.server import ServerConnection
 
+from collector import market_hours
 from collector.clock import Clock
 from collector.connection import Connection
 from collector.encoding import Event
@@ -197,6 +198,23 @@ def test_frames_are_journaled_as_they_came_and_pings_only_counted(tmp_path: Path
         {"type": "subscribe", "symbol": ticker} for ticker in TICKERS
     ]
     assert received.events.told() == [("connected", "finnhub: subscribed to 2 tickers.", None)]
+
+
+def test_the_hours_of_the_markets_are_loaded_before_anything_can_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[str] = []
+    monkeypatch.setattr(market_hours, "_schedule", lambda calendar, *_: loaded.append(calendar) or [])
+    at_connection: list[str] = []
+
+    def script(connection: ServerConnection) -> None:
+        at_connection.extend(loaded)
+        stay(connection)
+
+    with scripted_server(script) as port, receiving(tmp_path, port) as received:
+        received.until_told("connected")
+        until(lambda: received.receiver.activity.symbols, "subscriptions")
+    assert at_connection == ["XNYS"]
 
 
 def test_frames_that_are_not_utf_8_are_kept(tmp_path: Path) -> None:
