@@ -1,4 +1,6 @@
 import os
+import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -6,6 +8,7 @@ import pytest
 
 from ops.inspection import doctor
 from ops.inspection.doctor import days_left, diagnose, disk, folder_bytes, log_errors, stack
+from ops.lifecycle.stack import add_used_feed
 from ops.settings import OpsSettings
 from stack import free_ports
 
@@ -62,6 +65,21 @@ def test_a_full_disk_is_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(doctor, "NEEDED_DISK_GB", 1e9)
     assert not disk(tmp_path).good
     assert "retention" in disk(tmp_path).fix
+
+
+def test_going_live_on_top_of_demo_data_begins_no_new_growth(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    add_used_feed(tmp_path, "demo")
+    month_ago = time.time() - 30 * 86_400
+    os.utime(data / "feeds", (month_ago, month_ago))
+    with (data / "trades").open("wb") as trades:
+        trades.truncate(shutil.disk_usage(tmp_path).free // 2)
+    add_used_feed(tmp_path, "live")
+    assert disk(tmp_path).good
+    hours_ago = time.time() - 2 * 3600
+    os.utime(data / "feeds", (hours_ago, hours_ago))
+    assert not disk(tmp_path).good
 
 
 def test_errors_in_the_logs_are_shown_with_the_last_of_them(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def disk(home: Path) -> Finding:
     free = shutil.disk_usage(existing_parent(home)).free
     data = folder_bytes(home)
     feeds = home / "data" / "feeds"
-    age = time.time() - feeds.stat().st_ctime if feeds.exists() else 0.0
+    age = time.time() - feeds.stat().st_mtime if feeds.exists() else 0.0
     days = days_left(free, data, age)
     what = f"{free / 1024**3:.1f} GB of disk were free, {data / 1024**2:.0f} MB taken by {home}"
     if days is not None:
