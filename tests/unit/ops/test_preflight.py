@@ -120,3 +120,15 @@ def test_a_full_disk_is_told_with_what_to_do(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr("ops.lifecycle.preflight.HOME_BYTES", 1 << 60)
     with pytest.raises(MarketError, match=r"GB of free disk space.*MARKET_HOME"):
         check_home(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["Börse", "50%", "a#b", "a ;b", "a,b", "a:b", "a$b", "a'b", "a\nb", "b "])
+def test_a_home_that_a_server_would_read_otherwise_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(MarketError, match=r"not every server can use: name another folder in MARKET_HOME"):
+        check_home(tmp_path / name)
+    assert not (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize("name", ["my market", "market_2.1-x+y@z=~"])
+def test_a_usual_home_is_taken(tmp_path: Path, name: str) -> None:
+    check_home(tmp_path / name)

@@ -66,6 +66,13 @@ def test_two_commands_do_not_change_one_home_at_once(tmp_path: Path) -> None:
     assert lines == [f"Waiting for another ./market command in {home} ..."]
 
 
+def test_a_home_is_its_owners_only_one_of_an_earlier_version_too(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir(mode=0o755)
+    for name in ("old", "new"):
+        with exclusive_lock(tmp_path / name, lambda _: None):
+            assert (tmp_path / name).stat().st_mode & 0o777 == 0o700
+
+
 def test_a_command_does_not_wait_for_ever_for_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 """Checks before the first change: nothing here has an effect."""
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -18,6 +19,8 @@ from ops.report import Report
 
 # Cassandra's commit log (256 MB), Kafka's segments, and some days of trades.
 HOME_BYTES = 2 * 1024**3
+# Kafka formats another folder than it then reads, and configuration files end or go on at some of the rest.
+UNUSABLE = re.compile(r"[^A-Za-z0-9 /._+@=~-]|\s/|/\s|\s$")
 # With a token the collector asks Finnhub about each ticker, and waits where Finnhub limits the calls.
 CHECK_SECONDS = 60
 
@@ -28,7 +31,12 @@ def existing_parent(path: Path) -> Path:
 
 
 def check_home(home: Path) -> None:
-    """Expect a folder that can be written to, with some space on its disk."""
+    """Expect a folder that every server can use and that can be written to, with some space on its disk."""
+    if UNUSABLE.search(str(home)):
+        raise MarketError(
+            f"The path {str(home)!r} held characters that not every server can use: name another folder in "
+            "MARKET_HOME, of English letters, digits, spaces and / . _ - + @ = ~ only."
+        )
     folder = existing_parent(home)
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise MarketError(f"{folder} could not be written to; name another folder in MARKET_HOME.")

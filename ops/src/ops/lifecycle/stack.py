@@ -46,7 +46,9 @@ FOLDERS = ("data", "journal", "logs", "run", "tmp")
 @contextmanager
 def exclusive_lock(home: Path, report: Report) -> Iterator[None]:
     """Keep two commands from changing one home at once."""
-    home.mkdir(parents=True, exist_ok=True)
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if home.stat().st_uid == os.geteuid():
+        home.chmod(0o700)
     with os.fdopen(os.open(home / "lock", os.O_WRONLY | os.O_CREAT, 0o600), "w") as lock:
         waiting = f"Waiting for another ./market command in {home} ..."
         if not take_lock(lock.fileno(), LOCK_SECONDS, waiting, report):
