@@ -3,6 +3,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
+
 from ops.lifecycle.orphans import MARK, belongs, end, find_orphans
 
 
@@ -38,3 +40,19 @@ def test_orphans_are_found_and_ended_even_when_they_do_not_listen(tmp_path: Path
         assert find_orphans(tmp_path) == []
     finally:
         child.kill()
+
+
+def test_what_ends_and_is_reaped_by_nobody_has_ended(tmp_path: Path) -> None:
+    """As where the first process of a container does not reap."""
+    careless = (
+        "import subprocess, sys; print(subprocess.Popen(['sleep', '600']).pid, flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", careless], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as parent:
+        assert parent.stdout is not None
+        orphan = psutil.Process(int(parent.stdout.readline()))
+        end([orphan])
+        assert orphan.status() == psutil.STATUS_ZOMBIE
+        end([orphan])
+        parent.kill()

@@ -1,6 +1,7 @@
 """Processes that outlived their supervisor: found by the home in their environment, and ended."""
 
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +15,8 @@ MARK = "MARKET_SUPERVISED"
 END_SECONDS = float(FLUSH_SECONDS)
 # A killed process ends as soon as the disk lets go of it.
 KILL_SECONDS = 10.0
+# Not felt in an end that takes seconds.
+POLL_SECONDS = 0.1
 
 
 def belongs(environ: Mapping[str, str], home: Path) -> bool:
@@ -29,7 +32,7 @@ def find_orphans(home: Path) -> list[psutil.Process]:
         if process.pid in own:
             continue
         try:
-            if process.status() != psutil.STATUS_ZOMBIE and belongs(process.environ(), home):
+            if not has_ended(process) and belongs(process.environ(), home):
                 orphans.append(process)
         except (psutil.Error, OSError):
             continue
@@ -52,15 +55,33 @@ def end(processes: list[psutil.Process], end_seconds: float = END_SECONDS) -> No
     for process in processes:
         _signal(process, "terminate")
         _signal(process, "resume")
-    _, alive = psutil.wait_procs(processes, timeout=end_seconds)
+    alive = wait(processes, end_seconds)
     for process in alive:
         _signal(process, "kill")
-    _, alive = psutil.wait_procs(alive, timeout=KILL_SECONDS)
+    alive = wait(alive, KILL_SECONDS)
     if alive:
         pids = ", ".join(str(process.pid) for process in alive)
         raise MarketError(
             f"The processes {pids} of an earlier run could not be ended; end them and try again."
         )
+
+
+def wait(processes: list[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Wait for the end of processes; return those that have not ended in time."""
+    deadline = time.monotonic() + seconds
+    while (alive := [process for process in processes if not has_ended(process)]) and (
+        time.monotonic() < deadline
+    ):
+        time.sleep(POLL_SECONDS)
+    return alive
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """Return whether a process has ended; a zombie has, and may stay where nobody reaps it."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _signal(process: psutil.Process, action: str) -> None:

@@ -261,16 +261,13 @@ def stop(home: Path, report: Report) -> None:
 
 
 def wait_until_ended(pid: int) -> None:
-    """Wait for the end of the supervisor; a zombie has ended, and may stay where nobody reaps it."""
+    """Wait for the end of the supervisor; raise MarketError when it does not end in time."""
     try:
-        process = psutil.Process(pid)
-        deadline = time.monotonic() + END_SECONDS
-        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-            if time.monotonic() > deadline:
-                raise MarketError(f"The supervisor (pid {pid}) did not end within {END_SECONDS:.0f} s.")
-            time.sleep(POLL_SECONDS)
+        alive = orphans.wait([psutil.Process(pid)], END_SECONDS)
     except psutil.NoSuchProcess:
         return
+    if alive:
+        raise MarketError(f"The supervisor (pid {pid}) did not end within {END_SECONDS:.0f} s.")
 
 
 def end_orphans(home: Path, report: Report) -> bool:
