@@ -6,10 +6,14 @@ set -euo pipefail
 fail() { echo "$1" >&2; exit 1; }
 
 [[ $# -eq 2 ]] || fail "Usage: $0 COMPONENT FOLDER"
-component=$(cd "$(dirname "${BASH_SOURCE[0]}")/../$1" && pwd) || fail "There was no component called $1."
+common=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+component=$(cd "$common/../$1" && pwd) || fail "There was no component called $1."
 mkdir -p "$2" && target=$(cd "$2" && pwd) || fail "The folder $2 could not be made."
 
-"${MVN:-mvn}" -B -q -ntp -f "$component/pom.xml" generate-resources "-Dtarget=$target" >&2 ||
+settings=$(mktemp) # of its owner only: it may hold a proxy's password
+trap 'rm -f "$settings"' EXIT
+"${PYTHON:-python3.11}" "$common/maven_settings.py" >"$settings"
+"${MVN:-mvn}" -gs "$settings" -B -q -ntp -f "$component/pom.xml" generate-resources "-Dtarget=$target" >&2 ||
     fail "Maven could not fetch the jars of $1 (see above); check the network and try again."
 if [[ -f $component/patch_jars.py ]]; then
     "${PYTHON:-python3.11}" "$component/patch_jars.py" "$target" || fail "The jars of $1 could not be patched (see above)."

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.install.dependencies import find_java, java_version, maven_options, parse_java_version
+from ops.install.dependencies import find_java, java_version, parse_java_version
 
 
 @pytest.mark.parametrize(
@@ -52,19 +52,3 @@ def test_java_home_wins_where_it_fits(tmp_path: Path) -> None:
     mine = make_java(tmp_path / "mine", "17.0.2")
     make_java(tmp_path / "jvm" / "java-17", "17.0.15")
     assert find_java({"JAVA_HOME": str(mine), "PATH": ""}, tmp_path / "jvm") == mine
-
-
-@pytest.mark.parametrize(
-    ("environ", "options"),
-    [
-        ({}, ""),
-        ({"HTTPS_PROXY": "http://proxy:3128"}, "-Dhttps.proxyHost=proxy -Dhttps.proxyPort=3128"),
-        (
-            {"https_proxy": "proxy:8080", "no_proxy": "localhost,.example.org"},
-            "-Dhttps.proxyHost=proxy -Dhttps.proxyPort=8080 -Dhttp.nonProxyHosts=localhost|*.example.org",
-        ),
-        ({"MAVEN_OPTS": "-Xmx1g"}, "-Xmx1g"),
-    ],
-)
-def test_maven_is_told_about_the_proxy(environ: dict[str, str], options: str) -> None:
-    assert maven_options(environ) == options

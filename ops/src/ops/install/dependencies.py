@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from common.settings import ROOT
 from ops.errors import MarketError
@@ -129,29 +128,6 @@ def ensure_java(report: Report) -> Path:
     return home
 
 
-def maven_options(environ: Mapping[str, str]) -> str:
-    """Return the JVM options that give Maven the proxy of the environment."""
-    options = [environ["MAVEN_OPTS"]] if environ.get("MAVEN_OPTS") else []
-    for scheme in ("https", "http"):
-        proxy = environ.get(f"{scheme}_proxy") or environ.get(f"{scheme.upper()}_PROXY")
-        if proxy:
-            parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-            options += [f"-D{scheme}.proxyHost={parts.hostname}", f"-D{scheme}.proxyPort={parts.port or 80}"]
-            if parts.username:
-                options += [
-                    f"-D{scheme}.proxyUser={parts.username}",
-                    f"-D{scheme}.proxyPassword={parts.password or ''}",
-                ]
-    exempt = environ.get("no_proxy") or environ.get("NO_PROXY")
-    if exempt:
-        hosts = (host.strip() for host in exempt.split(","))
-        options.append(
-            "-Dhttp.nonProxyHosts="
-            + "|".join(f"*{host}" if host.startswith(".") else host for host in hosts if host)
-        )
-    return " ".join(options)
-
-
 def ensure_maven(report: Report) -> Path:
     """Return Maven's command, installed where that is possible."""
     if shutil.which("mvn") is None and can_apt():
@@ -195,7 +171,6 @@ def fetch_jars(component: str, folder: Path, java_home: Path, maven: Path) -> No
     environ = {
         **os.environ,
         "JAVA_HOME": str(java_home),
-        "MAVEN_OPTS": maven_options(os.environ),
         "MVN": str(maven),
         "PYTHON": sys.executable,
     }
