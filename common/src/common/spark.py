@@ -45,6 +45,7 @@ def configure(settings: SparkSettings, job: str) -> dict[str, str]:
         "spark.driver.bindAddress": settings.spark_driver_host,
         "spark.executor.extraJavaOptions": "-Duser.timezone=UTC",
         "spark.ui.showConsoleProgress": "false",
+        "spark.ui.killEnabled": "false",  # any page that a browser opens could follow such a link
     }
     if settings.on_cluster:
         folder = settings.market_home / "run" / f"{job}-spark"

@@ -28,6 +28,7 @@ def test_a_job_of_its_own_needs_no_files_and_no_limits(tmp_path: Path) -> None:
     configuration = configure(settings(tmp_path), "some-job")
     assert configuration["spark.master"] == "local[*]"
     assert "spark.cores.max" not in configuration
+    assert configuration["spark.ui.killEnabled"] == "false"
     assert list(tmp_path.iterdir()) == []
     assert "SPARK_CONF_DIR" not in os.environ
 
