@@ -29,6 +29,7 @@ class PrestoSession(requests.Session):  # type: ignore[misc]  # requests has no 
 
     def __init__(self) -> None:
         super().__init__()
+        self.trust_env = False  # Presto is beside Superset, and no proxy is asked for it
         self.headers["X-Presto-Time-Zone"] = "UTC"
 
     def request(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:

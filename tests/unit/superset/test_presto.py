@@ -59,6 +59,14 @@ def known(server: Presto) -> presto.KnownSymbols:
     return presto.KnownSymbols("127.0.0.1", server.server_port)
 
 
+def test_no_proxy_is_asked_for_presto(server: Presto, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    assert [symbol.name for symbol in known(server)()] == ["AAPL", "BINANCE:BTCUSDT"]
+
+
 def test_symbols_are_read_in_utc_and_cached(server: Presto) -> None:
     symbols = known(server)
     expected = [
