@@ -93,7 +93,7 @@ class JournalFolder:
         for journal in _recover(path):
             self._pending[journal.source].append(journal)
         self.events = EventLog(path)
-        self._nearly_full_logged = self._full_published = False
+        self._nearly_full_logged = self._full_published = self._compression_failed = False
 
     def create(self, source: Source) -> tuple[Journal, IO[bytes]]:
         """Start a journal; its id sorts after that of every other, even when the clock was set back.
@@ -169,9 +169,15 @@ class JournalFolder:
         try:
             compress(journal, self._stopping)
         except OSError as error:
-            log.warning("The journal %s could not be compressed: %s.", journal.id, error.strerror or error)
+            if not self._compression_failed:
+                log.warning(
+                    "The journal %s could not be compressed: %s.", journal.id, error.strerror or error
+                )
+            self._compression_failed = True
             with self._guard:
                 self._uncompressed.append(journal)
+        else:
+            self._compression_failed = False
 
 
 class JournalWriter:

@@ -159,6 +159,12 @@ class FrameProducer:
             if message.dead or error.args[0].code() not in REFUSALS:
                 raise _publish_error(error.args[0]) from None
             self._send(refused_message(message, error.args[0].str()), batch)
+        except (TypeError, ValueError, OverflowError) as error:
+            # The client cannot take it, ever. Nothing is known to get here; see `messages`.
+            if message.dead:
+                raise
+            reason = f"the message could not be sent ({type(error).__name__})"
+            self._send(refused_message(message, reason), batch)
 
     def _produce(self, topic: str, message: Message, batch: Batch, counted: Message | None) -> None:
         delivered = partial(batch.delivered, counted)

@@ -221,7 +221,9 @@ def test_a_journal_that_could_not_be_compressed_is_tried_again(
     with disk_full_at(1000):
         folder.archive(journal)
         settle_compressor(folder)
-    assert "could not be compressed" in caplog.text
+        folder.expire()
+        settle_compressor(folder)
+    assert caplog.text.count("could not be compressed") == 1
     assert [path.name for path in tmp_path.glob("*.jsonl*")] == [f"{journal.id}.jsonl"]
     folder.expire()
     settle_compressor(folder)

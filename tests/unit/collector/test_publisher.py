@@ -213,6 +213,28 @@ def test_a_message_too_large_for_kafka_is_a_dead_letter_and_the_next_goes_on(
     assert len(kafka.read("market")) == 1
 
 
+def test_a_message_that_cannot_be_sent_is_a_dead_letter_and_the_next_goes_on(
+    tmp_path: Path, kafka: MockKafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    produce = FrameProducer._produce
+
+    def fails(self: FrameProducer, topic: str, message: Message, *rest: Any) -> None:
+        if message.key == b"BAD" and not message.dead:
+            raise OverflowError("too much")
+        produce(self, topic, message, *rest)
+
+    monkeypatch.setattr(FrameProducer, "_produce", fails)
+    folder = JournalFolder(tmp_path, LIMITS)
+    write(folder, trade("BAD", 1), trade("GOOD", 2))
+    with publishing(folder) as publisher:
+        until_published(folder)
+        assert (publisher.trades_published, publisher.dead_lettered) == (1, 1)
+    [letter] = kafka.read("market.dead-letter")
+    reason = dict(letter.headers())["reason"]
+    assert reason == b"the message could not be sent (OverflowError); the journal holds the frame"
+    assert list(frames_by_symbol(kafka)) == ["GOOD"]
+
+
 def test_of_each_source_the_oldest_journal_comes_first(tmp_path: Path, kafka: MockKafka) -> None:
     folder = JournalFolder(tmp_path, LIMITS._replace(rotate_bytes=10**6))
     order: list[str] = []
