@@ -113,6 +113,11 @@ def test_a_kafka_that_does_not_answer_is_a_sentence(tmp_path: Path, monkeypatch:
         dead_letters(settings(tmp_path, kafka_port=port), None, 10)
 
 
+def test_before_the_first_start_a_sentence_says_so(tmp_path: Path) -> None:
+    with pytest.raises(MarketError, match=rf"No stack was ever started in {tmp_path}: .* \./market up"):
+        dead_letters(OpsSettings(market_home=tmp_path), None, 10)
+
+
 def test_a_search_has_an_end(tmp_path: Path, kafka: MockKafka, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SEARCH_SECONDS", -1.0)
     send(kafka, letter(1))

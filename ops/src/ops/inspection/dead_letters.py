@@ -43,8 +43,10 @@ class DeadLetter(NamedTuple):
 def dead_letters(settings: OpsSettings, symbol: str | None, limit: int) -> list[DeadLetter]:
     """Return the newest dead letters, newest first, each once however often it was sent.
 
-    Raises MarketError when Kafka does not answer in time.
+    Raises MarketError when Kafka does not answer in time, or was never there.
     """
+    if not settings.kafka_admin_password.get_secret_value():
+        raise MarketError(f"No stack was ever started in {settings.market_home}: start one with ./market up.")
     topic = settings.dead_letter_topic
     config = client_config(settings, "admin", settings.kafka_admin_password)
     consumer = Consumer(
