@@ -9,6 +9,7 @@ java=$(find_java)
 jars=$MARKET_JARS/cassandra
 
 use_defaults CASSANDRA_PORT CASSANDRA_STORAGE_PORT CASSANDRA_JMX_PORT CASSANDRA_LISTEN CASSANDRA_SEEDS
+use_defaults CASSANDRA_METRICS_PORT METRICS_LISTEN
 [[ -n $CASSANDRA_SEEDS ]] || CASSANDRA_SEEDS=$CASSANDRA_LISTEN:$CASSANDRA_STORAGE_PORT
 data=$MARKET_HOME/data/cassandra
 run=$MARKET_HOME/run/cassandra
@@ -19,7 +20,8 @@ echo "admin readwrite" > "$run/jmx.access"
 
 beside_server "$MARKET_PYTHON" -m cassandra_schema
 cd "$run"
-exec "$java" "@$component/jvm.args" "-javaagent:$jars/jamm-0.4.0.jar" -cp "$jars/*" \
+exec "$java" "@$component/jvm.args" "-javaagent:$jars/jamm-0.4.0.jar" \
+    "$(metrics_agent cassandra "$CASSANDRA_METRICS_PORT")" -cp "$jars/*" \
     "-Dlogback.configurationFile=$component/logback.xml" \
     "-Dcassandra.config=file://$run/cassandra.yaml" "-Dcassandra.storagedir=$data" \
     "-Dcassandra.jmx.local.port=$CASSANDRA_JMX_PORT" -Dcom.sun.management.jmxremote.authenticate=true \

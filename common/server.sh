@@ -60,6 +60,12 @@ find_java() {
     command -v "$java" || fail "Java was not found at $java: install Java 17 or set JAVA_HOME."
 }
 
+# Print the JVM's option for the agent that serves a component's metrics at a port, as its metrics.yaml says.
+metrics_agent() {
+    local agent=("$MARKET_JARS/$1"/jmx_prometheus_javaagent-*.jar)
+    echo "-javaagent:${agent[0]}=$METRICS_LISTEN:$2:$PROJECT/$1/metrics.yaml"
+}
+
 # Run a command beside the server this script becomes; when it fails, stop the server.
 beside_server() {
     local server=$$

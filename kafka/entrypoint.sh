@@ -8,7 +8,7 @@ load_secrets KAFKA_ADMIN_PASSWORD KAFKA_COLLECTOR_PASSWORD KAFKA_STREAM_PROCESSO
 java=$(find_java)
 jars=$MARKET_JARS/kafka/*
 
-use_defaults KAFKA_PORT KAFKA_CONTROLLER_PORT KAFKA_LISTEN KAFKA_ADVERTISED_HOST
+use_defaults KAFKA_PORT KAFKA_CONTROLLER_PORT KAFKA_LISTEN KAFKA_ADVERTISED_HOST KAFKA_METRICS_PORT METRICS_LISTEN
 KAFKA_DATA=$MARKET_HOME/data/kafka
 run=$MARKET_HOME/run/kafka
 mkdir -p "$KAFKA_DATA" "$run"
@@ -26,4 +26,5 @@ fi
 
 beside_server "$MARKET_PYTHON" -m kafka_topics
 cd "$run"
-exec "$java" "@$component/jvm.args" -cp "$jars" "-Dlog4j2.configurationFile=$component/log4j2.yaml" kafka.Kafka "$run/server.properties"
+exec "$java" "@$component/jvm.args" "$(metrics_agent kafka "$KAFKA_METRICS_PORT")" -cp "$jars" \
+    "-Dlog4j2.configurationFile=$component/log4j2.yaml" kafka.Kafka "$run/server.properties"

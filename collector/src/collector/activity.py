@@ -1,5 +1,6 @@
 """Which subscribed symbols still trade: those that fall silent in an open market, those that never trade."""
 
+import math
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -65,11 +66,14 @@ class Activity:
     def __init__(self, hours: MarketHours) -> None:
         self._hours = hours
         self._refused_at: float | None = None
+        self._began: float | None = None
         self.symbols: dict[str, SymbolActivity] = {}
 
     def subscribe(self, symbol: str, calendar: str, now: float) -> None:
         """Expect trades of a symbol from now on; what is known of it stays."""
         known = self.symbols.get(symbol)
+        if self._began is None:
+            self._began = now
         if known is None:
             self.symbols[symbol] = SymbolActivity(calendar, now)
         else:
@@ -94,6 +98,21 @@ class Activity:
         known = self.symbols.get(symbol)
         if known is not None:
             known.record(count, now)
+
+    def missing_seconds(self, now: float, wall: float) -> float | None:
+        """Return for how long no symbol has traded in an open market; None where nothing was subscribed.
+
+        It may be called by another thread.
+        """
+        symbols = list(self.symbols.values())
+        if self._began is None or not symbols:
+            return None
+        opened = [self._hours.opened_at(calendar, wall) for calendar in {known.calendar for known in symbols}]
+        since = min((at for at in opened if at is not None), default=wall)
+        traded = max(
+            (known.last_trade for known in symbols if known.last_trade is not None), default=-math.inf
+        )
+        return max(now - max(self._began, traded, now - (wall - since)), 0.0)
 
     def changes(self, now: float, wall: float) -> list[Change]:
         """Return what changed since the last call; `wall` is the wall clock's time at `now`."""

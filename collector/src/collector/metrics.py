@@ -57,6 +57,14 @@ class CollectorMetrics(Collector):
         last_trade = GaugeMetricFamily(
             f"{PREFIX}_last_trade_age_seconds", "Seconds since the last trade", labels=["feed"]
         )
+        missing = GaugeMetricFamily(
+            f"{PREFIX}_missing_trades_seconds",
+            "Seconds for which no subscribed symbol has traded in an open market",
+            labels=["feed"],
+        )
+        gaps = CounterMetricFamily(
+            f"{PREFIX}_gap_seconds", "Seconds that a feed was gone while a market was open", labels=["feed"]
+        )
         for receiver in self._receivers:
             labels, counters = [receiver.endpoint.name], receiver.counters
             frames.add_metric(labels, counters.frames)
@@ -70,7 +78,12 @@ class CollectorMetrics(Collector):
                 last_frame.add_metric(labels, now - counters.last_frame)
             if counters.last_trade is not None:
                 last_trade.add_metric(labels, now - counters.last_trade)
-        yield from (frames, trades, repeated, pings, oversized, reconnects, connected, last_frame, last_trade)
+            missing_seconds = receiver.activity.missing_seconds(now, self._clock.wall())
+            if missing_seconds is not None:
+                missing.add_metric(labels, missing_seconds)
+            gaps.add_metric(labels, receiver.gap_seconds)
+        yield from (frames, trades, repeated, pings, oversized, reconnects, gaps)
+        yield from (connected, last_frame, last_trade, missing)
 
     def _by_symbol(self) -> Iterator[Metric]:
         now = self._clock.steady()

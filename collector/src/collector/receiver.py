@@ -84,6 +84,7 @@ class Receiver:
         self.endpoint = endpoint
         self.connected = False
         self.connections = 0
+        self.gap_seconds = 0.0
         self._hours = MarketHours()
         self.activity = Activity(self._hours)
         self._clock = clock or Clock()
@@ -279,6 +280,7 @@ class Receiver:
         now = self._clock.wall()
         missed = self._hours.open_seconds(self._calendars(self._subscribed), now - elapsed, now)
         if missed > 0:
+            self.gap_seconds += missed
             closed = "" if missed == elapsed else f", {missed:.1f} s of them while a market was open"
             self._publish("gap", f"nothing was received for {elapsed:.1f} s{closed}.", missed)
 

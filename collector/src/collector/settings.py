@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
-from common.settings import FeedSettings, KafkaSettings, MetricsSettings, MovablePort
+from common.settings import FeedSettings, KafkaSettings, MetricsSettings
 
 DEFAULT_TICKERS = (
     "AAPL",
@@ -59,7 +59,6 @@ class CollectorSettings(KafkaSettings, FeedSettings, MetricsSettings):
     finnhub_websocket_url: str = Field(default="wss://ws.finnhub.io", pattern=r"^wss?://[^\s?#]+$")
     finnhub_rest_url: str = Field(default="https://finnhub.io/api/v1", pattern=r"^https?://[^\s?#]+$")
     finnhub_silence_seconds: float = Field(default=150, ge=1, le=86_400)
-    collector_metrics_port: MovablePort = 9101
     journal_rotate_megabytes: int = Field(default=64, ge=1)
     journal_rotate_minutes: int = Field(default=60, ge=1)
     journal_retention_days: int = Field(default=30, ge=1)

@@ -1,12 +1,19 @@
 """A service's metrics endpoint: Prometheus text at `/metrics`, and `/health` beside it."""
 
 import threading
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Self
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, disable_created_metrics, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Gauge,
+    disable_created_metrics,
+    generate_latest,
+)
 
 Health = Callable[[], str | None]
 
@@ -30,6 +37,9 @@ class MetricsServer:
         self, registry: CollectorRegistry, health: Health, *, host: str, port: int, setting: str
     ) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
+        Gauge("market_start_timestamp_seconds", "When the process started", registry=registry).set(
+            time.time()
+        )
         try:
             self._server = _Server((host, port), _Handler)
         except OSError as error:

@@ -109,9 +109,13 @@ class CassandraSettings(Settings):
 
 
 class MetricsSettings(Settings):
-    """On which address services listen for a monitoring system; each has a port setting of its own."""
+    """Where services serve their figures to a monitoring system."""
 
     metrics_listen: str = "127.0.0.1"
+    collector_metrics_port: MovablePort = 9101
+    gbm_analysis_metrics_port: MovablePort = 9103
+    kafka_metrics_port: MovablePort = 9104
+    cassandra_metrics_port: MovablePort = 9105
 
 
 __all__ = [

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from common.settings import CassandraSettings, MetricsSettings, MovablePort
+from common.settings import CassandraSettings, MetricsSettings
 from common.spark import SparkSettings
 
 MAX_STEPS = 1000
@@ -21,7 +21,6 @@ class GbmSettings(SparkSettings, CassandraSettings, MetricsSettings):
     gbm_step_seconds: int = Field(default=60, ge=1)
     gbm_paths: int = Field(default=100_000, ge=1000, le=10_000_000)
     gbm_model: Literal["mixture", "plain"] = "mixture"
-    gbm_analysis_metrics_port: MovablePort = 9103
 
     @field_validator("gbm_step_seconds")
     @classmethod

@@ -131,3 +131,29 @@ def test_trades_are_counted_and_old_buckets_dropped() -> None:
         watched.record("A", 3, minute * 60.0)
     assert watched.symbols["A"].trades == 600
     assert len(watched.symbols["A"]._buckets) <= 61
+
+
+def test_trades_are_missing_since_the_last_one_of_any_symbol() -> None:
+    watched = activity()
+    assert watched.missing_seconds(5.0, WALL) is None
+    watched = activity("A", "B")
+    assert watched.missing_seconds(40.0, WALL) == 40.0
+    watched.record("A", 1, 50.0)
+    watched.record("B", 1, 70.0)
+    assert watched.missing_seconds(100.0, WALL) == 30.0
+
+
+def test_no_trade_is_missing_while_all_markets_are_closed_nor_before_they_open() -> None:
+    watched = activity("AAPL", calendar="XNYS")
+    watched.record("AAPL", 1, 10.0)
+    half_an_hour = 1800.0
+    assert watched.missing_seconds(half_an_hour - 1, WALL + half_an_hour - 1) == 0.0
+    assert watched.missing_seconds(half_an_hour + 60, WALL + half_an_hour + 60) == 60.0
+    watched.subscribe("BINANCE:BTCUSDT", "24/7", 0.0)
+    assert watched.missing_seconds(half_an_hour - 1, WALL + half_an_hour - 1) == half_an_hour - 11
+
+
+def test_a_new_connection_does_not_end_the_time_without_trades() -> None:
+    watched = activity("A")
+    watched.subscribe("A", "24/7", 90.0)
+    assert watched.missing_seconds(100.0, WALL) == 100.0

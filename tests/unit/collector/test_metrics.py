@@ -23,6 +23,7 @@ class Receiver:
     activity: Activity = field(default_factory=lambda: Activity(MarketHours()))
     connections: int = 0
     connected: bool = False
+    gap_seconds: float = 0.0
 
 
 @dataclass
@@ -41,7 +42,7 @@ class Publisher:
 
 def test_every_figure_has_a_name_and_a_value() -> None:
     finnhub = Receiver(Endpoint("finnhub"), Counters(5, 12, 1, 3, 4, 90.0, 80.0))
-    finnhub.connections, finnhub.connected = 3, True
+    finnhub.connections, finnhub.connected, finnhub.gap_seconds = 3, True, 61.5
     finnhub.activity.subscribe("AAPL", "24/7", 0.0)
     finnhub.activity.subscribe("MSFT", "24/7", 0.0)
     finnhub.activity.record("AAPL", 6, 70.0)
@@ -60,7 +61,9 @@ def test_every_figure_has_a_name_and_a_value() -> None:
         "pings_total": (3, 0),
         "oversized_frames_total": (4, 0),
         "reconnects_total": (2, 0),
+        "gap_seconds_total": (61.5, 0),
         "connected": (1, 0),
+        "missing_trades_seconds": (30, None),
         "last_frame_age_seconds": (10, None),
         "last_trade_age_seconds": (20, None),
     }

@@ -382,7 +382,7 @@ def test_a_gap_while_all_markets_were_closed_is_none_and_else_only_their_open_ti
         with receiving(tmp_path, port, tickers=("AAPL", "MSFT"), times=times) as received:
             received.until_told("gap")
     assert received.events[-1].detail.endswith("received for 600.0 s.")
-    assert received.events[-1].gap_seconds == 600.0
+    assert received.events[-1].gap_seconds == received.receiver.gap_seconds == 600.0
 
 
 def test_a_clock_that_was_set_back_over_a_restart_of_the_machine_is_told(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import http.client
 import socket
+import time
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter
@@ -27,12 +28,15 @@ def test_counters_are_served_as_prometheus_text() -> None:
     registry = CollectorRegistry()
     frames = Counter("market_frames", "Frames received", registry=registry)
     frames.inc(3)
+    started = time.time()
     with serve(registry) as server:
         frames.inc(4)
         status, text = get(server, "/metrics")
     assert status == 200
     samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
-    assert [(sample.name, sample.value) for sample in samples] == [("market_frames_total", 7.0)]
+    values = {sample.name: sample.value for sample in samples}
+    assert started <= values.pop("market_start_timestamp_seconds") <= time.time()
+    assert values == {"market_frames_total": 7.0}
 
 
 @pytest.mark.parametrize("reason, expected", [(None, (200, "ok")), ("no feed", (503, "no feed"))])

@@ -20,7 +20,8 @@ class Service:
 
     `command` is relative to the root, and `{python}` stands for the environment's Python; `port` is the
     variable of the port that a user or a monitoring system asks; `page` is what a user calls the web page
-    there; `passwords` are generated at the first start.
+    there; `passwords` are generated at the first start. `metrics` is the variable of the port that serves its
+    figures.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Service:
     port: str | None = None
     page: str | None = None
     passwords: tuple[str, ...] = ()
+    metrics: str | None = None
     scheduled: bool = False
     ready_seconds: int = READY_SECONDS
     stop_seconds: int = STOP_SECONDS
@@ -42,6 +44,7 @@ SERVICES = (
         probes.kafka,
         port="KAFKA_PORT",
         passwords=("KAFKA_ADMIN_PASSWORD",),
+        metrics="KAFKA_METRICS_PORT",
         stop_seconds=FLUSH_SECONDS,
     ),
     Service(
@@ -50,6 +53,7 @@ SERVICES = (
         probes.cassandra,
         port="CASSANDRA_PORT",
         passwords=("CASSANDRA_ADMIN_PASSWORD", "CASSANDRA_OPS_PASSWORD"),
+        metrics="CASSANDRA_METRICS_PORT",
         stop_seconds=FLUSH_SECONDS,
     ),
     Service(
@@ -83,6 +87,7 @@ SERVICES = (
         ("kafka", "feed"),
         port="COLLECTOR_METRICS_PORT",
         passwords=("KAFKA_COLLECTOR_PASSWORD",),
+        metrics="COLLECTOR_METRICS_PORT",
         scheduled=True,
     ),
     Service(
@@ -92,6 +97,7 @@ SERVICES = (
         ("cassandra",),
         port="GBM_ANALYSIS_METRICS_PORT",
         passwords=("CASSANDRA_GBM_ANALYSIS_PASSWORD",),
+        metrics="GBM_ANALYSIS_METRICS_PORT",
         scheduled=True,
     ),
     Service(
