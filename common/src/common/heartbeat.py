@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from common.files import replace_text
+from common.systemd import notify
 
 MAX_AGE_SECONDS = 30.0
 
@@ -17,10 +18,14 @@ def heartbeat_file(home: Path, service: str) -> Path:
 
 
 def write_heartbeat(home: Path, service: str, ready: bool, **figures: Any) -> None:
-    """Replace the heartbeat in one step; `figures` are counters since the process started."""
+    """Replace the heartbeat in one step, and let a systemd that watches over this process know.
+
+    `figures` are counters since the process started.
+    """
     path = heartbeat_file(home, service)
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_text(path, json.dumps({"at": time.time(), "pid": os.getpid(), "ready": ready, **figures}))
+    notify("WATCHDOG=1")
 
 
 def read_heartbeat(home: Path, service: str) -> dict[str, Any] | None:

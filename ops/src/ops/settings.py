@@ -27,6 +27,7 @@ class OpsSettings(KafkaSettings, CassandraSettings, FeedSettings):
     """Who starts what, how much is kept in the logs, and the settings of servers that have no class."""
 
     market_scheduler: Literal["internal", "systemd"] = "internal"
+    market_healing: float = Field(default=1.0, ge=0)
     market_log_megabytes: int = Field(default=20, ge=1)
     market_log_files: int = Field(default=3, ge=0)
     cassandra_jmx_port: MovablePort = 7199

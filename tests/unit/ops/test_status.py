@@ -17,13 +17,23 @@ from ops.inspection.status import (
     state_of,
     text,
 )
+from ops.lifecycle.healing import Watch
 from ops.lifecycle.services import SERVICES, Service
 from ops.lifecycle.supervision import Process
 from ops.settings import OpsSettings
 from stack import free_ports
 
 DOWN = ServiceStatus(
-    state="MISSING", pid=None, port=None, ready=False, uptime_s=None, rss_mb=None, reason=None
+    state="MISSING",
+    pid=None,
+    port=None,
+    ready=False,
+    uptime_s=None,
+    rss_mb=None,
+    reason=None,
+    restarts=0,
+    restarted_at=None,
+    restart_reason=None,
 )
 
 
@@ -64,6 +74,32 @@ def test_a_service_that_runs_has_its_figures(tmp_path: Path) -> None:
     assert (unhealthy["state"], unhealthy["ready"], unhealthy["reason"]) == ("UNHEALTHY", False, "closed")
     starting = service_status(settings, service("closed"), process, {"collector": 1})
     assert starting["state"] == "STARTING"
+    other = Watch(pid=1, was_ready=True)
+    assert service_status(settings, service("closed"), process, {}, other)["state"] == "STARTING"
+
+
+def test_a_service_that_was_started_anew_says_how_often_when_and_why(tmp_path: Path) -> None:
+    settings = OpsSettings(market_home=tmp_path)
+    process = Process("RUNNING", os.getpid(), time.time())
+    watch = Watch(
+        pid=os.getpid(),
+        was_ready=True,
+        restarts=2,
+        restarted_at=1_700_000_000.5,
+        reason="it had ended by itself",
+    )
+    for running, state in ((process, "UNHEALTHY"), (Process("BACKOFF", 0, 0), "EXITED")):
+        status = service_status(settings, service("closed"), running, {}, watch)
+        assert status["state"] == state
+        assert (status["restarts"], status["restarted_at"], status["restart_reason"]) == (
+            2,
+            "2023-11-14T22:13:20+00:00",
+            "it had ended by itself",
+        )
+    lines = text({"services": {"kafka": status}, "pipeline": {}, "urls": {}}).splitlines()
+    assert lines[2] == (
+        "kafka was started anew 2 times, the last time at 2023-11-14T22:13:20+00:00: it had ended by itself"
+    )
 
 
 def test_what_systemd_started_is_found_by_its_heartbeat(tmp_path: Path) -> None:

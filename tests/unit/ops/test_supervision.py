@@ -19,6 +19,7 @@ from ops.lifecycle import supervision
 from ops.lifecycle.orphans import MARK
 from ops.lifecycle.services import SERVICES, Service
 from ops.lifecycle.supervision import (
+    HEALING,
     LONGEST_SOCKET,
     Supervisor,
     UnresponsiveSupervisorError,
@@ -34,7 +35,9 @@ NAMES = {service.name for service in SERVICES}
 TOKEN = "secrettoken"
 
 
-def configured(services: tuple[Service, ...] = SERVICES, token: str | None = TOKEN) -> RawConfigParser:
+def configured(
+    services: tuple[Service, ...] = SERVICES, token: str | None = TOKEN, notify_socket: str | None = None
+) -> RawConfigParser:
     text = configuration(
         home=Path("/home/50% mine"),
         services=services,
@@ -43,6 +46,7 @@ def configured(services: tuple[Service, ...] = SERVICES, token: str | None = TOK
         log_files=2,
         open_files=100,
         token=token,
+        notify_socket=notify_socket,
     )
     parser = RawConfigParser()
     parser.read_string(text)
@@ -54,7 +58,9 @@ def test_the_supervisor_restarts_everything_for_ever_and_listens_on_no_port() ->
     assert not parser.has_section("inet_http_server")
     assert {
         section.partition(":")[2] for section in parser.sections() if section.startswith("program:")
-    } == NAMES
+    } == NAMES | {HEALING}
+    assert parser[f"program:{HEALING}"]["autorestart"] == "true"
+    assert int(parser[f"program:{HEALING}"]["startretries"]) >= 1_000_000
     for name in NAMES:
         program = parser[f"program:{name}"]
         assert program["autostart"] == "false"
@@ -310,6 +316,35 @@ def test_a_supervisor_that_answers_at_the_second_try_was_given_its_limits(
     parser.read(settings.market_home / "run" / "supervisord.conf")
     assert int(parser["supervisord"]["minfds"]) == open_files
     assert int(parser["supervisord"]["logfile_maxbytes"]) == settings.market_log_megabytes * 2**20
+
+
+ENDING = Service("kafka", ("{python}", "-c", "import time; time.sleep(1.5)"), lambda *_: None, stop_seconds=5)
+
+
+def test_what_ends_again_and_again_waits_longer_each_time(tmp_path: Path) -> None:
+    """Each pause is a state of its own, however long the service ran before."""
+    settings = make_home(tmp_path / "home")
+    start_supervisor(settings, (ENDING,), "none", INSTALLED)
+    supervisor = Supervisor(settings.market_home)
+    pid = supervisor.pid()
+    try:
+        supervisor.start("kafka")
+        wait_until(lambda: supervisor.processes()["kafka"].state == "BACKOFF", "a pause", 60, every=0.05)
+    finally:
+        end_process(pid or 0)
+
+
+def test_only_the_healing_speaks_to_the_systemd_that_started_the_stack(tmp_path: Path) -> None:
+    installed = Installed(Path("/jvm"), Path("/jars"), Path("/superset"))
+    environ = {"NOTIFY_SOCKET": "/run/systemd/notify"}
+    assert "NOTIFY_SOCKET" not in stack_environment(
+        OpsSettings(market_home=tmp_path), "none", installed, environ
+    )
+    parser = configured(notify_socket="@50%")
+    told = {name for name in parser.sections() if "NOTIFY_SOCKET" in parser[name].get("environment", "")}
+    assert told == {f"program:{HEALING}"}
+    assert parser[f"program:{HEALING}"]["environment"] == 'NOTIFY_SOCKET="@50%%"'
+    assert "environment" not in configured()[f"program:{HEALING}"]
 
 
 def test_a_supervisor_that_is_stopped_is_named_and_nothing_hangs(

@@ -110,6 +110,16 @@ def test_a_service_has_the_same_name_order_and_time_to_stop_in_a_container(servi
     assert container["stop_grace_period"] == f"{service.stop_seconds}s"
 
 
+@pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
+def test_a_container_hangs_after_the_same_time_as_the_local_service(service: Service) -> None:
+    test = SERVED_BY_COMPOSE[service.name]["healthcheck"]["test"]
+    if "common.web_health" in test:
+        assert test[-2:] == [str(service.hang_seconds), "${MARKET_HEALING:-1.0}"]
+    else:
+        assert test == ["CMD", "python", "-m", "ops.inspection.health", service.name]
+        assert "MARKET_HEALING" in SERVED_BY_COMPOSE[service.name]["environment"]
+
+
 def test_the_generated_passwords_are_those_that_anything_asks_for() -> None:
     fields = {
         name.upper()

@@ -2,6 +2,7 @@
 
 import sys
 
+from common.hangs import end_hanging_container
 from common.heartbeat import read_heartbeat
 from common.settings import SettingsError
 from ops.lifecycle.services import SERVICES
@@ -9,13 +10,14 @@ from ops.settings import OpsSettings
 
 
 def main(name: str) -> int:
-    """Probe the service that runs beside this process; return the exit status."""
+    """Probe the service that runs beside this process, and end it where it hangs; return the exit status."""
     service = next(service for service in SERVICES if service.name == name)
     try:
         settings = OpsSettings.load()
         # Only this container writes here, and its heartbeats end with it.
         heartbeat = read_heartbeat(settings.market_home, name) or {}
         reason = service.probe(settings, int(heartbeat.get("pid", 0)))
+        end_hanging_container(reason, service.hang_seconds * settings.market_healing, service.ready_seconds)
     except SettingsError as error:
         reason = str(error)
     print(reason or "ready")

@@ -1,4 +1,8 @@
-"""Whether a service is ready: each probe logs in, makes a request, and returns why it failed, or None."""
+"""Whether a service is ready: each probe logs in, makes a request, and returns why it failed, or None.
+
+A service that answers and is not ready, as for what it depends on, says so itself. Where nothing answers the
+reason is a `Silence`, and a service that was ready and stays silent hangs.
+"""
 
 import json
 import socket
@@ -8,6 +12,7 @@ import urllib.request
 from collections.abc import Callable
 from http.client import HTTPException
 
+from common.hangs import Silence
 from common.heartbeat import MAX_AGE_SECONDS, read_heartbeat
 from common.settings import ROOT
 from ops.errors import MarketError
@@ -22,6 +27,10 @@ ANSWER_SECONDS = 5.0
 MAX_REASON_BYTES = 1000
 PRESTO_LIMITS = {"query_max_run_time": "30s"}  # without a worker Presto keeps a query queued
 SCHEMA = ROOT / "cassandra" / "schema"
+
+
+class SilentError(OSError):
+    """Say that nothing answered at a URL."""
 
 
 def is_open(host: str, port: int) -> bool:
@@ -41,16 +50,18 @@ def is_open(host: str, port: int) -> bool:
 def kafka(settings: OpsSettings, pid: int) -> str | None:
     """Log in to Kafka and look for the topics."""
     if not is_open(settings.kafka_server, settings.kafka_port):
-        return f"port {settings.kafka_port} was closed"
+        return Silence(f"port {settings.kafka_port} was closed")
     from confluent_kafka import KafkaException
     from confluent_kafka.admin import AdminClient
 
+    from common.kafka import is_transient
     from ops.clients import kafka_config
 
     try:
         topics = AdminClient(kafka_config(settings)).list_topics(timeout=ANSWER_SECONDS).topics
     except KafkaException as error:
-        return f"the login failed: {error.args[0].str()}"
+        reason = f"the login failed: {error.args[0].str()}"
+        return Silence(reason) if is_transient(error) else reason
     expected = (settings.kafka_topic_name, settings.dead_letter_topic, settings.events_topic)
     missing = [topic for topic in expected if topic not in topics]
     return f"the topics {', '.join(missing)} were missing" if missing else None
@@ -59,13 +70,14 @@ def kafka(settings: OpsSettings, pid: int) -> str | None:
 def cassandra(settings: OpsSettings, pid: int) -> str | None:
     """Log in to Cassandra and look whether the schema is the newest."""
     if not is_open(settings.cassandra_host, settings.cassandra_port):
-        return f"port {settings.cassandra_port} was closed"
-    from common.cassandra import ERRORS, connect
+        return Silence(f"port {settings.cassandra_port} was closed")
+    from common.cassandra import ERRORS, connect, is_transient
 
     try:
         session = connect(settings, "ops", settings.cassandra_ops_password)
     except ERRORS as error:
-        return f"the login failed: {' '.join(str(error).split())[:200]}"
+        reason = f"the login failed: {' '.join(str(error).split())[:200]}"
+        return Silence(reason) if is_transient(error) else reason
     try:
         version = session.execute("SELECT max(version) AS version FROM schema_migrations").one().version
     except ERRORS as error:
@@ -81,12 +93,14 @@ def presto(settings: OpsSettings, pid: int) -> str | None:
     from ops.inspection.query import run_query
 
     if not is_open(settings.presto_host, settings.presto_port):
-        return f"port {settings.presto_port} was closed"
+        return Silence(f"port {settings.presto_port} was closed")
     try:
         info = json.loads(fetch(f"http://{settings.presto_host}:{settings.presto_port}/v1/info"))
         if info["starting"]:
             return "it was still starting"
         tables = run_query(settings, "show tables from cassandra.market", PRESTO_LIMITS)
+    except SilentError as error:
+        return Silence(error)
     except (OSError, ValueError, KeyError, MarketError) as error:
         return str(error)
     return None if tables else "Cassandra's tables were not there"
@@ -98,6 +112,8 @@ def http_health(port: str, path: str) -> Probe:
     def probe(settings: OpsSettings, pid: int) -> str | None:
         try:
             fetch(f"http://{LOCALHOST}:{load_ports().by_variable()[port]}{path}")
+        except SilentError as error:
+            return Silence(error)
         except OSError as error:
             return str(error)
         return None
@@ -115,7 +131,7 @@ def health(port: str) -> Probe:
         except urllib.error.HTTPError as error:
             return error.read(MAX_REASON_BYTES).decode(errors="replace")
         except (OSError, HTTPException) as error:
-            return f"{url} did not answer: {getattr(error, 'reason', error)}"
+            return Silence(f"{url} did not answer: {getattr(error, 'reason', error)}")
         return None
 
     return probe
@@ -129,11 +145,13 @@ def fetch_or_raise(url: str) -> str:
 
 
 def fetch(url: str) -> str:
-    """Return what a URL answers; raise OSError with a sentence when it does not."""
+    """Return what a URL answers; raise OSError with a sentence, SilentError where nothing answers."""
     try:
         return fetch_or_raise(url)
+    except urllib.error.HTTPError as error:
+        raise OSError(f"{url} did not answer: {error.reason}") from None
     except (OSError, HTTPException) as error:
-        raise OSError(f"{url} did not answer: {getattr(error, 'reason', error)}") from None
+        raise SilentError(f"{url} did not answer: {getattr(error, 'reason', error)}") from None
 
 
 def heartbeat(service: str) -> Probe:
@@ -142,10 +160,10 @@ def heartbeat(service: str) -> Probe:
     def probe(settings: OpsSettings, pid: int) -> str | None:
         beat = read_heartbeat(settings.market_home, service)
         if beat is None or beat.get("pid") != pid:
-            return "it had written no heartbeat yet"
+            return Silence("it had written no heartbeat yet")
         age = time.time() - float(beat.get("at", 0))
         if age > MAX_AGE_SECONDS:
-            return f"its last heartbeat was {age:.0f} s old"
+            return Silence(f"its last heartbeat was {age:.0f} s old")
         if beat.get("ready") is True:
             return None
         return "; ".join(beat.get("problems") or ()) or "it was not ready yet"

@@ -12,6 +12,7 @@ from common.heartbeat import read_heartbeat
 from ops.errors import MarketError
 from ops.inspection.metrics import read_metrics
 from ops.inspection.probes import LOCALHOST
+from ops.lifecycle.healing import UNWATCHED, Watch, read_watches, watch_file
 from ops.lifecycle.services import SERVICES, Service
 from ops.lifecycle.stack import read_state
 from ops.lifecycle.supervision import Process, Supervisor
@@ -33,6 +34,9 @@ class ServiceStatus(TypedDict):
     uptime_s: float | None
     rss_mb: float | None
     reason: str | None
+    restarts: int
+    restarted_at: str | None
+    restart_reason: str | None
 
 
 def state_of(
@@ -74,7 +78,11 @@ def unsupervised(settings: OpsSettings, name: str) -> Process | None:
 
 
 def service_status(
-    settings: OpsSettings, service: Service, process: Process | None, ready_pids: Mapping[str, int]
+    settings: OpsSettings,
+    service: Service,
+    process: Process | None,
+    ready_pids: Mapping[str, int],
+    watch: Watch = UNWATCHED,
 ) -> ServiceStatus:
     """Probe one service."""
     port = load_ports().by_variable()[service.port] if service.port else None
@@ -83,13 +91,21 @@ def service_status(
     if process is None or process.pid == 0:
         state = state_of(process, "no process", False, 0, 0)
         return ServiceStatus(
-            state=state, pid=None, port=port, ready=False, uptime_s=None, rss_mb=None, reason=None
+            state=state,
+            pid=None,
+            port=port,
+            ready=False,
+            uptime_s=None,
+            rss_mb=None,
+            reason=None,
+            restarts=watch.restarts,
+            restarted_at=watch.restart_time,
+            restart_reason=watch.reason,
         )
     reason = service.probe(settings, process.pid)
     uptime = max(0.0, time.time() - process.started)
-    state = state_of(
-        process, reason, ready_pids.get(service.name) == process.pid, uptime, service.ready_seconds
-    )
+    was_ready = process.pid in (ready_pids.get(service.name), watch.pid if watch.was_ready else None)
+    state = state_of(process, reason, was_ready, uptime, service.ready_seconds)
     return ServiceStatus(
         state=state,
         pid=process.pid,
@@ -98,6 +114,9 @@ def service_status(
         uptime_s=round(uptime, 1),
         rss_mb=memory(process.pid),
         reason=reason,
+        restarts=watch.restarts,
+        restarted_at=watch.restart_time,
+        restart_reason=watch.reason,
     )
 
 
@@ -172,11 +191,14 @@ def services_status(settings: OpsSettings) -> dict[str, ServiceStatus]:
     supervisor = Supervisor(settings.market_home)
     processes = supervisor.processes() if supervisor.pid() is not None else {}
     ready_pids = read_state(settings.market_home).get("ready", {})
+    watches = read_watches(watch_file(settings.market_home))
+
+    def probed(service: Service) -> ServiceStatus:
+        watch = watches.get(service.name, UNWATCHED)
+        return service_status(settings, service, processes.get(service.name), ready_pids, watch)
+
     with ThreadPoolExecutor(len(SERVICES)) as pool:
-        statuses = pool.map(
-            lambda service: service_status(settings, service, processes.get(service.name), ready_pids),
-            SERVICES,
-        )
+        statuses = pool.map(probed, SERVICES)
         return {service.name: status for service, status in zip(SERVICES, statuses, strict=True)}
 
 
@@ -198,6 +220,12 @@ def text(status: Mapping[str, Any]) -> str:
         cells = (service["pid"] or "", service["port"] or "", uptime, service["rss_mb"] or "")
         row = "".join(f"{cell:>{width}}" for cell, width in zip(cells, (8, 7, 10, 8), strict=True))
         lines.append(f"{name:<18}{service['state']:<11}{row}  {service['reason'] or ''}".rstrip())
+    lines.extend(
+        f"{name} was started anew {service['restarts']} times, the last time at {service['restarted_at']}: "
+        f"{service['restart_reason']}"
+        for name, service in status["services"].items()
+        if service["restarts"]
+    )
     lines.append("")
     for name, figure in status["pipeline"].items():
         lines.append(f"{name:<22}{'unknown' if figure is None else figure}")

@@ -3,15 +3,16 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from common.hangs import START_SECONDS
 from ops.inspection import probes
 from ops.settings import OpsSettings
 
-# The slowest start makes Superset's tables: minutes on a busy machine, so that longer means a fault.
-READY_SECONDS = 600
 # What has not ended by then is killed, which costs a repair at the next start and loses nothing.
 STOP_SECONDS = 30
 # These write what they hold in memory first: Kafka its segments, Cassandra its tables, the stream its batch.
 FLUSH_SECONDS = 60
+# A JVM that collects its memory, on a machine that starts nine services, answers again long before.
+HANG_SECONDS = 120
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Service:
     `command` is relative to the root, and `{python}` stands for the environment's Python; `port` is the
     variable of the port that a user or a monitoring system asks; `page` is what a user calls the web page
     there; `passwords` are generated at the first start. `metrics` is the variable of the port that serves its
-    figures.
+    figures. One that was ready and gives no answer for more than `hang_seconds` hangs, and is started anew.
     """
 
     name: str
@@ -33,8 +34,9 @@ class Service:
     passwords: tuple[str, ...] = ()
     metrics: str | None = None
     scheduled: bool = False
-    ready_seconds: int = READY_SECONDS
+    ready_seconds: int = START_SECONDS
     stop_seconds: int = STOP_SECONDS
+    hang_seconds: int = HANG_SECONDS
 
 
 SERVICES = (
@@ -79,7 +81,13 @@ SERVICES = (
         ),
         stop_seconds=FLUSH_SECONDS,
     ),
-    Service("feed", ("{python}", "-m", "feed"), probes.http_health("FEED_PORT", "/health"), port="FEED_PORT"),
+    Service(
+        "feed",
+        ("{python}", "-m", "feed"),
+        probes.http_health("FEED_PORT", "/health"),
+        port="FEED_PORT",
+        hang_seconds=60,
+    ),
     Service(
         "collector",
         ("{python}", "-m", "collector"),
@@ -89,6 +97,7 @@ SERVICES = (
         passwords=("KAFKA_COLLECTOR_PASSWORD",),
         metrics="COLLECTOR_METRICS_PORT",
         scheduled=True,
+        hang_seconds=60,  # what comes meanwhile is lost
     ),
     Service(
         "gbm-analysis",
@@ -107,6 +116,7 @@ SERVICES = (
         port="SUPERSET_PORT",
         page="superset",
         passwords=("SUPERSET_ADMIN_PASSWORD", "SUPERSET_VIEWER_PASSWORD", "SUPERSET_SECRET_KEY"),
+        hang_seconds=300,  # every thread may wait for a Presto that hangs itself, a minute for each query
     ),
     Service(
         "streamlit",

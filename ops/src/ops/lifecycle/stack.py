@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 
 from common.settings import Feed
+from common.systemd import notify
 from ops.errors import MarketError
 from ops.inspection.logs import last_error, log_file, tail
 from ops.install import dependencies
@@ -135,6 +136,8 @@ def up(settings: OpsSettings, requested_feed: Feed | None, keep: bool, report: R
                     f"stop it with ./market down, then take --feed {requested_feed}."
                 )
         start_services(settings, supervised_services(settings), report)
+        # To a systemd that started this command, the supervisor is what runs from now on.
+        notify(f"READY=1\nMAINPID={Supervisor(home).pid()}")
         if feed == "demo" and settings.market_scheduler == "internal":
             from ops.lifecycle.first_forecast import ensure_forecast
 

@@ -28,12 +28,19 @@ ANSWER_SECONDS = 10.0  # pragma: no mutate: long enough
 # supervisord starts within a second; more only when the machine has no time for it.
 START_SECONDS = 20.0  # pragma: no mutate: long enough
 START_POLL_SECONDS = 0.05  # pragma: no mutate: between two attempts
+# What supervisord answers while it ends (`supervisor.xmlrpc`, which takes long to import).
+SHUTDOWN_STATE = 6
 # What supervisord takes beyond a service's own time to stop: it kills the service, and reaps it.
 KILL_SECONDS = 15.0  # pragma: no mutate: long enough
+# What ends sooner after its start waits a second longer each time; anything else is started at once.
+STEADY_SECONDS = 60
 # Cassandra and Kafka hold a file open for each segment of their data.
 OPEN_FILES = 10_000  # pragma: no mutate: enough
 # The address of a Unix socket has 108 bytes, and supervisord appends its pid to the name while it starts.
 LONGEST_SOCKET = 100
+# The program that looks after the services, and how it speaks to the systemd that started the stack.
+HEALING = "healing"
+NOTIFY_SOCKET = "NOTIFY_SOCKET"
 
 
 class Process(NamedTuple):
@@ -102,6 +109,7 @@ class Supervisor:
                 str(entry["statename"]), cast(int, entry["pid"]), float(cast(int, entry["start"]))
             )
             for entry in entries
+            if entry["name"] != HEALING
         }
 
     def start(self, name: str) -> None:
@@ -135,7 +143,9 @@ class Supervisor:
             return self._call(method, *arguments, seconds=seconds)
         except TimeoutError:
             raise self._unresponsive() from None
-        except (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError):
+        except (OSError, http.client.HTTPException, xmlrpc.client.Error) as error:
+            if isinstance(error, xmlrpc.client.Fault) and error.faultCode != SHUTDOWN_STATE:
+                raise
             raise MarketError(
                 "The supervisor did not answer any more; ./market up starts the stack again."
             ) from None
@@ -161,6 +171,7 @@ def configuration(
     log_files: int,
     open_files: int,
     token: str | None,
+    notify_socket: str | None = None,
 ) -> str:
     """Return supervisord's configuration; only the collector is given the token."""
     blocks = [
@@ -194,7 +205,7 @@ command={escape(command)}
 directory={escape(str(home))}
 autostart=false
 autorestart=true
-startsecs=1
+startsecs={STEADY_SECONDS}
 startretries=1000000
 stopwaitsecs={service.stop_seconds}
 killasgroup=true
@@ -204,6 +215,20 @@ stdout_logfile_maxbytes={log_bytes}
 stdout_logfile_backups={log_files}
 {environment}"""
         )
+    # A systemd that started all this hears of it from nobody else.
+    notify = f'environment=NOTIFY_SOCKET="{escape(notify_socket)}"\n' if notify_socket else ""
+    blocks.append(
+        f"""[program:{HEALING}]
+command={escape(shlex.join([str(python), "-m", "ops.lifecycle.healing"]))}
+directory={escape(str(home))}
+autorestart=true
+startretries=1000000
+redirect_stderr=true
+stdout_logfile={escape(str(home / "logs" / f"{HEALING}.log"))}
+stdout_logfile_maxbytes={log_bytes}
+stdout_logfile_backups={log_files}
+{notify}"""
+    )
     return "\n".join(blocks)
 
 
@@ -212,7 +237,7 @@ def stack_environment(
 ) -> dict[str, str]:
     """Return the environment of every service: the user's without the token, and where things are."""
     home = settings.market_home.absolute()
-    passed = {name: value for name, value in environ.items() if name != TOKEN}
+    passed = {name: value for name, value in environ.items() if name not in (TOKEN, NOTIFY_SOCKET)}
     ports = {name: str(port) for name, port in load_ports().by_variable().items()}
     return {
         **passed,
@@ -254,6 +279,7 @@ def start_supervisor(
         log_files=settings.market_log_files,
         open_files=OPEN_FILES if hard_limit == resource.RLIM_INFINITY else min(hard_limit, OPEN_FILES),
         token=token,
+        notify_socket=os.environ.get(NOTIFY_SOCKET),
     )
     file = home / "run" / "supervisord.conf"
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as config:
