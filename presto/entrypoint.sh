@@ -17,5 +17,6 @@ render "$component/cassandra.properties" > "$run/etc/catalog/cassandra.propertie
 cp "$component/access-control.properties" "$component/log.properties" "$run/etc/"
 
 cd "$run"
-exec "$java" "@$component/jvm.args" -cp "$jars/lib/*" -Dconfig=etc/config.properties -Dlog.levels-file=etc/log.properties \
+# Whatever Presto writes beside its data, such as what does not fit its memory, stays in the home.
+exec "$java" "@$component/jvm.args" "-Djava.io.tmpdir=${TMPDIR:-/tmp}" -cp "$jars/lib/*" -Dconfig=etc/config.properties -Dlog.levels-file=etc/log.properties \
     com.facebook.presto.server.PrestoServer

@@ -149,3 +149,10 @@ def test_only_the_partitions_of_the_hours_asked_for_are_read(presto: Presto, whe
     rows, positions = presto.counted(f"select price from trades where {where}")
 
     assert (len(rows), positions) == (found, found)
+
+
+def test_presto_logs_no_requests_and_writes_to_its_home_only(stack: Stack, presto: Presto) -> None:
+    """As below /tmp, what one user's Presto makes would be in the way of another's."""
+    assert presto.query("select 1") == [[1]]
+    assert list(stack.home.rglob("http-request.log*")) == []
+    assert (stack.home / "tmp" / "presto" / "temp_storage").is_dir()

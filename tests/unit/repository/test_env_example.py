@@ -17,7 +17,7 @@ from ops.settings import read_env_file
 LINE = re.compile(r"^#?([A-Z][A-Z0-9_]*)=(.*)$")
 DEFAULTED = re.compile(r"\$\{([A-Z_]+):[-=]([^}]*)\}")
 USED_BY_A_SCRIPT = re.compile(r"^use_defaults (.+)$", re.MULTILINE)
-USUAL = {"XDG_CACHE_HOME", "SSL_CERT_FILE", "SSL_CERT_DIR"}  # not of this project
+USUAL = {"XDG_CACHE_HOME", "SSL_CERT_FILE", "SSL_CERT_DIR", "TMPDIR"}  # not of this project
 SET_BY_MARKET = {"MARKET_JARS", "MARKET_PYTHON", "MARKET_SUPERSET_ENV", "JAVA_HOME"}
 COMPOSE = ROOT / "docker-compose.yml"
 SCRIPTS = (*ROOT.glob("*/entrypoint.sh"), ROOT / "common" / "server.sh", ROOT / "market")
