@@ -1,5 +1,8 @@
 """A backup of a store and its dashboards, brought back into an empty one."""
 
+import os
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -49,3 +52,27 @@ def test_a_backup_comes_back_into_an_empty_store_and_twice_changes_nothing(
         assert set(before["feed_events"]) <= set(after["feed_events"])
         wait_until(lambda: stack.status()["services"]["superset"]["ready"], "a Superset that runs again")
     assert {"Mine", "Market"} <= admin(stack).dashboards()
+
+
+def leftovers(stack: Stack, folder: Path) -> set[str]:
+    """Return what a backup makes and takes back: a part of its file, copies of its own, snapshots."""
+    data = stack.home / "data" / "cassandra"
+    found = [*folder.iterdir(), *data.glob("backup-*"), *data.glob("data/market/*/snapshots/backup-*")]
+    return {path.name for path in found}
+
+
+def test_a_backup_that_is_told_to_end_leaves_nothing(stack: Stack, tmp_path: Path) -> None:
+    snapshots = stack.home / "data" / "cassandra" / "data" / "market"
+    backup = subprocess.Popen(
+        [ROOT / "market", "backup", tmp_path / "backup.tar"],
+        env=os.environ | stack.settings,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_until(lambda: list(snapshots.glob("*/snapshots/backup-*")), "a snapshot", every=0.01)
+    assert leftovers(stack, tmp_path)
+    backup.terminate()
+    _, said = backup.communicate(timeout=120)
+    assert backup.returncode == 128 + signal.SIGTERM, said
+    assert "Traceback" not in said
+    assert leftovers(stack, tmp_path) == set()

@@ -41,8 +41,8 @@ def backup(settings: OpsSettings, target: str, report: Report) -> None:
     tag = f"backup-{created:%Y%m%dT%H%M%SZ}-{os.getpid()}"
     node = Node(settings, report)
     with output(target) as stream, scratch(settings) as folder:
-        node.run("snapshot", "--tag", tag, KEYSPACE)
         try:
+            node.run("snapshot", "--tag", tag, KEYSPACE)
             members = dict(snapshot_files(data_folder(settings), tag))
             if superset_database(settings).exists():
                 members[SUPERSET_MEMBER] = folder / "superset.db"
