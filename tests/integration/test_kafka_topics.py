@@ -9,13 +9,20 @@ from confluent_kafka import (
     Producer,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ConfigResource,
+    ResourceType,
+)
 from pydantic import SecretStr
 
 from common.kafka import client_config
 from kafka_topics.server import prepare
 from kafka_topics.settings import KafkaTopicsSettings
-from kafka_topics.topics import topics
+from kafka_topics.topics import acls, topics
 from stack import Stack
 
 SECONDS = 30
@@ -147,4 +154,23 @@ def test_the_topics_are_as_the_settings_say(settings: KafkaTopicsSettings) -> No
 
 
 def test_preparing_again_changes_nothing(settings: KafkaTopicsSettings) -> None:
+    assert prepare(settings) == []
+
+
+def test_a_right_that_is_not_in_the_list_is_taken(settings: KafkaTopicsSettings) -> None:
+    [extra] = [right for right in acls(settings) if right.principal == "User:collector"][:1]
+    extra = AclBinding(
+        extra.restype,
+        extra.name,
+        extra.resource_pattern_type,
+        "User:streamlit",
+        "*",
+        AclOperation.WRITE,
+        AclPermissionType.ALLOW,
+    )
+    admin = AdminClient(login(settings, "admin"))
+    admin.create_acls([extra])[extra].result(SECONDS)
+    assert prepare(settings) == [f"took WRITE of TOPIC {extra.name} from User:streamlit"]
+    error = produce(settings, "streamlit", extra.name)
+    assert error is not None and error.code() in DENIED
     assert prepare(settings) == []

@@ -7,11 +7,16 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
     AdminClient,
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
     NewTopic,
+    ResourcePatternType,
     ResourceType,
     ScramCredentialInfo,
     ScramMechanism,
@@ -26,6 +31,15 @@ from kafka_topics.topics import Topic, acls, topics
 START_SECONDS = 120.0
 REFUSED_SECONDS = 15.0
 REQUEST_SECONDS = 30.0
+EVERY_RIGHT = AclBindingFilter(
+    ResourceType.ANY,
+    None,
+    ResourcePatternType.ANY,
+    None,
+    None,
+    AclOperation.ANY,
+    AclPermissionType.ANY,
+)
 SCRAM = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
 
 
@@ -41,11 +55,12 @@ def prepare(settings: KafkaTopicsSettings) -> list[str]:
     admin = wait_for_broker(settings)
     try:
         set_passwords(admin, settings)
-        _finish(admin.create_acls(acls(settings), request_timeout=REQUEST_SECONDS))
+        rights = set_rights(admin, acls(settings))
         present = admin.list_topics(timeout=REQUEST_SECONDS).topics
         wanted = topics(settings)
         # A new topic has its configuration, and for a moment the broker does not know it by that.
         return [
+            *rights,
             *create_topics(admin, [topic for topic in wanted if topic.name not in present]),
             *alter_topics(admin, [topic for topic in wanted if topic.name in present]),
         ]
@@ -102,6 +117,31 @@ def set_passwords(admin: AdminClient, settings: KafkaTopicsSettings) -> None:
             request_timeout=REQUEST_SECONDS,
         )
     )
+
+
+def set_rights(admin: AdminClient, wanted: list[AclBinding]) -> list[str]:
+    """Give the wanted rights and take all others; return those that were taken."""
+    _finish(admin.create_acls(wanted, request_timeout=REQUEST_SECONDS))
+    present = admin.describe_acls(EVERY_RIGHT, request_timeout=REQUEST_SECONDS).result()
+    others = [right for right in present if right not in wanted]
+    filters = [
+        AclBindingFilter(
+            right.restype,
+            right.name,
+            right.resource_pattern_type,
+            right.principal,
+            right.host,
+            right.operation,
+            right.permission_type,
+        )
+        for right in others
+    ]
+    if filters:
+        _finish(admin.delete_acls(filters, request_timeout=REQUEST_SECONDS))
+    return [
+        f"took {right.operation.name} of {right.restype.name} {right.name} from {right.principal}"
+        for right in others
+    ]
 
 
 def create_topics(admin: AdminClient, missing: list[Topic]) -> list[str]:
