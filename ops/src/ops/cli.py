@@ -15,7 +15,7 @@ from common.settings import Feed, SettingsError, market_home
 from ops.errors import MarketError
 from ops.install.bootstrap import BootstrapError
 from ops.lifecycle.stack import adopt_running_ports
-from ops.settings import TOKEN, OpsSettings, adopt_env_file
+from ops.settings import TOKEN, OpsSettings, adopt_env_file, cache_folder
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -100,8 +100,9 @@ def doctor(arguments: argparse.Namespace) -> int:
 def logs(arguments: argparse.Namespace) -> int:
     from ops.inspection import logs
     from ops.lifecycle.services import SERVICES
+    from ops.lifecycle.supervision import HEALING
 
-    known = (*(service.name for service in SERVICES), "supervisord", "market")
+    known = (*(service.name for service in SERVICES), HEALING, "supervisord", "market")
     logs.show(OpsSettings.load().market_home, arguments.service, known, arguments.follow)
     return 0
 
@@ -208,6 +209,13 @@ def bench(arguments: argparse.Namespace) -> int:
 
     overrides = {"JAVA_HOME": str(ensure_java(report_to_stderr))}
     run_module("benchmarks", [*arguments.name, *(["--compare"] if arguments.compare else [])], overrides)
+
+
+def prune(_: argparse.Namespace) -> int:
+    from ops.install.prune import prune
+
+    prune(cache_folder(), report)
+    return 0
 
 
 def systemd(arguments: argparse.Namespace) -> int:
@@ -335,6 +343,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("file", metavar="FILE", help="a backup, or - for standard input")
     command = add(reset, "remove the data (the passwords stay)")
     command.add_argument("--yes", action="store_true", help="really do it")
+    add(prune, "remove installed environments and jars that no clone uses any more")
     command = add(systemd, "let systemd start the stack, the collector and the hourly forecast, or no more")
     command.add_argument("action", choices=("install", "uninstall"))
     command.add_argument(

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from ops.inspection import doctor
-from ops.inspection.doctor import days_left, diagnose, disk, folder_bytes, log_errors, stack
+from ops.inspection.doctor import days_left, diagnose, disk, log_errors, stack
+from ops.lifecycle.preflight import folder_bytes
 from ops.lifecycle.stack import add_used_feed
 from ops.settings import OpsSettings
 from stack import free_ports

@@ -97,9 +97,7 @@ def test_a_service_that_was_started_anew_says_how_often_when_and_why(tmp_path: P
             "it had ended by itself",
         )
     lines = text({"services": {"kafka": status}, "pipeline": {}, "urls": {}}).splitlines()
-    assert lines[2] == (
-        "kafka was started anew 2 times, the last time at 2023-11-14T22:13:20+00:00: it had ended by itself"
-    )
+    assert lines[2] == ("restarts of kafka: 2, the last at 2023-11-14T22:13:20+00:00: it had ended by itself")
 
 
 def test_what_systemd_started_is_found_by_its_heartbeat(tmp_path: Path) -> None:

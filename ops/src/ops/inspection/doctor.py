@@ -13,7 +13,7 @@ from ops.inspection.logs import errors, log_file, tail
 from ops.inspection.status import services_status
 from ops.install.dependencies import JAVA_VERSION, describe_java, find_java, is_installed
 from ops.lifecycle.orphans import find_orphans
-from ops.lifecycle.preflight import existing_parent, holder, is_free
+from ops.lifecycle.preflight import existing_parent, folder_bytes, holder, is_free
 from ops.lifecycle.services import supervised_services
 from ops.lifecycle.stack import is_supervised, used_feeds
 from ops.lifecycle.supervision import Supervisor, UnresponsiveSupervisorError
@@ -33,18 +33,6 @@ class Finding(NamedTuple):
     good: bool
     what: str
     fix: str = ""
-
-
-def folder_bytes(folder: Path) -> int:
-    """Return what a folder takes on the disk."""
-    total = 0
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            try:
-                total += (Path(parent) / name).stat().st_size
-            except OSError:
-                continue
-    return total
 
 
 def days_left(free_bytes: float, data_bytes: float, age_seconds: float) -> float | None:

@@ -221,7 +221,7 @@ def text(status: Mapping[str, Any]) -> str:
         row = "".join(f"{cell:>{width}}" for cell, width in zip(cells, (8, 7, 10, 8), strict=True))
         lines.append(f"{name:<18}{service['state']:<11}{row}  {service['reason'] or ''}".rstrip())
     lines.extend(
-        f"{name} was started anew {service['restarts']} times, the last time at {service['restarted_at']}: "
+        f"restarts of {name}: {service['restarts']}, the last at {service['restarted_at']}: "
         f"{service['restart_reason']}"
         for name, service in status["services"].items()
         if service["restarts"]

@@ -164,6 +164,12 @@ def jar_folders(cache: Path) -> dict[str, Path]:
     }
 
 
+def joint_folder(cache: Path) -> Path:
+    """Return the folder that holds the jar folders of all components under their names."""
+    names = " ".join(f"{name}={folder.name}" for name, folder in jar_folders(cache).items())
+    return cache / "jars" / f"all-{hashlib.sha256(names.encode()).hexdigest()[:16]}"
+
+
 def fetch_jars(component: str, folder: Path, java_home: Path, maven: Path) -> None:
     """Fill a component's jar folder in one step."""
     temporary = folder.with_name(f"{folder.name}.tmp")
@@ -198,10 +204,8 @@ def fetch_jars(component: str, folder: Path, java_home: Path, maven: Path) -> No
 
 
 def ensure_jars(cache: Path, java_home: Path, report: Report) -> Path:
-    """Return a folder that holds the jar folders of all components under their names."""
-    folders = jar_folders(cache)
-    names = " ".join(f"{name}={folder.name}" for name, folder in folders.items())
-    joint = cache / "jars" / f"all-{hashlib.sha256(names.encode()).hexdigest()[:16]}"
+    """Return the joint folder of all jars, with what is missing fetched."""
+    folders, joint = jar_folders(cache), joint_folder(cache)
     if joint.exists() and all(folder.exists() for folder in folders.values()):
         return joint
     with building(joint):

@@ -30,6 +30,18 @@ def existing_parent(path: Path) -> Path:
     return next(folder for folder in (path, *path.parents) if folder.exists())
 
 
+def folder_bytes(folder: Path) -> int:
+    """Return what a folder takes on the disk."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += (Path(parent) / name).stat().st_size
+            except OSError:
+                continue
+    return total
+
+
 def check_home(home: Path) -> None:
     """Expect a folder that every server can use and that can be written to, with some space on its disk."""
     if UNUSABLE.search(str(home)):

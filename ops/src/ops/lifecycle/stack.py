@@ -19,6 +19,7 @@ from ops.errors import MarketError
 from ops.inspection.logs import last_error, log_file, tail
 from ops.install import dependencies
 from ops.install.bootstrap import take_lock
+from ops.install.prune import note
 from ops.install.secrets import ensure_secrets
 from ops.lifecycle import orphans, preflight
 from ops.lifecycle.services import SERVICES, Service, dependants, supervised_services, waits_for
@@ -156,6 +157,7 @@ def begin(settings: OpsSettings, feed: Feed, keep: bool, report: Report) -> OpsS
     ports = load_ports().by_variable()
     preflight.check_ports(ports)
     installed = dependencies.ensure_all(cache_folder(), report)
+    note(cache_folder())
     for folder in FOLDERS:
         (home / folder).mkdir(exist_ok=True)
     ensure_secrets(home / "secrets.env")
