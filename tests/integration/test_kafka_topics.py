@@ -31,7 +31,7 @@ DENIED = {
     KafkaError.GROUP_AUTHORIZATION_FAILED,
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
 }
-USERS = ["collector", "stream-processor", "streamlit"]
+USERS = ["collector", "stream-processor", "streamlit", "ops"]
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def commit(settings: KafkaTopicsSettings, user: str, group: str) -> KafkaError |
 @pytest.mark.parametrize("user", USERS)
 @pytest.mark.parametrize("suffix", ["", ".dead-letter", ".events"])
 def test_only_the_stations_that_read_may_read(settings: KafkaTopicsSettings, user: str, suffix: str) -> None:
-    may = user == "streamlit" or (user == "stream-processor" and suffix != ".dead-letter")
+    may = user in ("streamlit", "ops") or (user == "stream-processor" and suffix != ".dead-letter")
     error = read(settings, user, settings.kafka_topic_name + suffix)
 
     assert error is None if may else error is not None and error.code() in DENIED
@@ -104,6 +104,9 @@ def test_only_the_stations_that_read_may_read(settings: KafkaTopicsSettings, use
         ("streamlit", ""),
         ("streamlit", ".dead-letter"),
         ("streamlit", ".events"),
+        ("ops", ""),
+        ("ops", ".dead-letter"),
+        ("ops", ".events"),
         ("stream-processor", ""),
         ("stream-processor", ".events"),
     ],

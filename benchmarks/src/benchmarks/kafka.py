@@ -33,12 +33,13 @@ class Kafka:
     """A running Kafka; `environ` leads its clients there."""
 
     settings: OpsSettings
+    admin_password: SecretStr
     environ: dict[str, str]
 
     @property
     def login(self) -> dict[str, Any]:
         """Return the admin's client configuration."""
-        return client_config(self.settings, "admin", self.settings.kafka_admin_password)
+        return client_config(self.settings, "admin", self.admin_password)
 
     def consumer(self) -> Consumer:
         """Return a consumer that has joined nothing."""
@@ -89,9 +90,10 @@ def running_kafka(report: Report) -> Iterator[Kafka]:
         port, controller = free_ports(2)
         secrets = Path(folder) / "secrets.env"
         ensure_secrets(secrets)
+        passwords = read_env_file(secrets)
         environ = {
             **os.environ,
-            **read_env_file(secrets),
+            **passwords,
             "MARKET_HOME": folder,
             "MARKET_JARS": str(jars),
             "MARKET_PYTHON": sys.executable,
@@ -103,7 +105,7 @@ def running_kafka(report: Report) -> Iterator[Kafka]:
         settings = OpsSettings(
             market_home=Path(folder),
             kafka_port=port,
-            kafka_admin_password=SecretStr(read_env_file(secrets)["KAFKA_ADMIN_PASSWORD"]),
+            kafka_ops_password=SecretStr(passwords["KAFKA_OPS_PASSWORD"]),
         )
         report("Starting Kafka ...")
         with running_process(
@@ -113,4 +115,4 @@ def running_kafka(report: Report) -> Iterator[Kafka]:
             lambda pid: probes.kafka(settings, pid),
             START_SECONDS,
         ):
-            yield Kafka(settings, environ)
+            yield Kafka(settings, SecretStr(passwords["KAFKA_ADMIN_PASSWORD"]), environ)

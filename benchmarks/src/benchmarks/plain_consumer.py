@@ -22,8 +22,8 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
 from common.cassandra import connect
 from common.identity import trade_id
-from common.kafka import client_config
 from common.schemas import trade_conditions, trades_schema
+from ops.clients import kafka_config
 from ops.settings import OpsSettings
 
 MESSAGES_AT_ONCE = 2_000
@@ -79,9 +79,7 @@ def main() -> None:
     """Store everything."""
     topic, count = sys.argv[1], int(sys.argv[2])
     settings = OpsSettings.load()
-    consumer = Consumer(
-        {**client_config(settings, "admin", settings.kafka_admin_password), "group.id": "plain-consumer"}
-    )
+    consumer = Consumer({**kafka_config(settings), "group.id": "ops.plain-consumer"})
     partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
     session = connect(settings, "admin", settings.cassandra_admin_password)
     writer = Writer(session)

@@ -107,6 +107,7 @@ def set_passwords(admin: AdminClient, settings: KafkaTopicsSettings) -> None:
         "collector": settings.kafka_collector_password,
         "stream-processor": settings.kafka_stream_processor_password,
         "streamlit": settings.kafka_streamlit_password,
+        "ops": settings.kafka_ops_password,
     }
     _finish(
         admin.alter_user_scram_credentials(

@@ -15,3 +15,4 @@ class KafkaTopicsSettings(KafkaSettings):
     kafka_collector_password: SecretStr
     kafka_stream_processor_password: SecretStr
     kafka_streamlit_password: SecretStr
+    kafka_ops_password: SecretStr

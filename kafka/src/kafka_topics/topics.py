@@ -55,6 +55,9 @@ def acls(settings: KafkaSettings) -> list[AclBinding]:
         *(_topic("streamlit", name, read) for name in (trades, dead_letters, events)),
         _groups("streamlit", "streamlit", read),
         _groups("streamlit", "stream-processor", describe),
+        *(_topic("ops", name, read) for name in (trades, dead_letters, events)),
+        _groups("ops", "ops", read),
+        _groups("ops", "stream-processor", describe),
     ]
 
 

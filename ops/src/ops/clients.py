@@ -12,8 +12,11 @@ from ops.settings import OpsSettings
 
 
 def kafka_config(settings: OpsSettings) -> dict[str, str | int]:
-    """Return the librdkafka settings of a client that may read everything and logs nothing itself."""
-    return client_config(settings, "admin", settings.kafka_admin_password) | {"log_level": 0}
+    """Return the librdkafka settings of a client that may read everything and logs nothing itself.
+
+    Its groups, where it needs any, are called `ops.`...
+    """
+    return client_config(settings, "ops", settings.kafka_ops_password) | {"log_level": 0}
 
 
 def open_session(settings: OpsSettings) -> Session:

@@ -35,7 +35,7 @@ class OpsSettings(KafkaSettings, CassandraSettings, FeedSettings):
     presto_port: Port = 8080
     superset_port: Port = 8088
     superset_home: Annotated[Path | None, LocalOnly()] = None
-    kafka_admin_password: SecretStr = SecretStr("")
+    kafka_ops_password: SecretStr = SecretStr("")
     cassandra_admin_password: SecretStr = SecretStr("")
     cassandra_ops_password: SecretStr = SecretStr("")
 

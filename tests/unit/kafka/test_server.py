@@ -6,7 +6,7 @@ from kafka_topics import server
 from kafka_topics.settings import KafkaTopicsSettings
 from stack import free_ports
 
-USERS = ("admin", "collector", "stream_processor", "streamlit")
+USERS = ("admin", "collector", "stream_processor", "streamlit", "ops")
 
 
 def test_a_broker_that_does_not_answer_is_named_with_its_address(monkeypatch: pytest.MonkeyPatch) -> None:

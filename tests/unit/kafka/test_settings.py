@@ -5,9 +5,8 @@ from pydantic import ValidationError
 
 from kafka_topics.settings import KafkaTopicsSettings
 
-PASSWORDS = {
-    f"kafka_{user}_password": "secret" for user in ("admin", "collector", "stream_processor", "streamlit")
-}
+USERS = ("admin", "collector", "stream_processor", "streamlit", "ops")
+PASSWORDS = {f"kafka_{user}_password": "secret" for user in USERS}
 
 
 @pytest.mark.parametrize(("name", "least"), [("kafka_retention_hours", 1), ("kafka_retention_bytes", -1)])

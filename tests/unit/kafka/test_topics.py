@@ -3,9 +3,8 @@ from confluent_kafka.admin import AclOperation, ResourcePatternType, ResourceTyp
 from kafka_topics.settings import KafkaTopicsSettings
 from kafka_topics.topics import acls, topics
 
-PASSWORDS = {
-    f"kafka_{user}_password": "secret" for user in ("admin", "collector", "stream_processor", "streamlit")
-}
+USERS = ("admin", "collector", "stream_processor", "streamlit", "ops")
+PASSWORDS = {f"kafka_{user}_password": "secret" for user in USERS}
 
 
 def settings(**values: str | int) -> KafkaTopicsSettings:

@@ -19,7 +19,7 @@ def test_a_mistake_is_no_server_that_does_not_answer() -> None:
     assert str(error) == "Cassandra refused a request: InvalidRequest: table candles does not exist."
 
 
-def test_kafka_is_logged_in_to_as_admin_and_logs_nothing_itself() -> None:
-    config = kafka_config(OpsSettings(kafka_port=1234, kafka_admin_password="x"))
+def test_kafka_is_logged_in_to_as_a_reader_and_logs_nothing_itself() -> None:
+    config = kafka_config(OpsSettings(kafka_port=1234, kafka_ops_password="x"))
     assert config["bootstrap.servers"] == "127.0.0.1:1234"
-    assert (config["sasl.username"], config["sasl.password"], config["log_level"]) == ("admin", "x", 0)
+    assert (config["sasl.username"], config["sasl.password"], config["log_level"]) == ("ops", "x", 0)

@@ -20,13 +20,13 @@ AT_MS = 1_768_489_021_500
 
 
 def settings(home: Path, **changes: Any) -> OpsSettings:
-    return OpsSettings(market_home=home, kafka_admin_password=SecretStr("x"), **changes)
+    return OpsSettings(market_home=home, kafka_ops_password=SecretStr("x"), **changes)
 
 
 @pytest.fixture
 def kafka(monkeypatch: pytest.MonkeyPatch) -> MockKafka:
     mock = MockKafka()
-    monkeypatch.setattr(module, "client_config", lambda *_: {"bootstrap.servers": mock.address})
+    monkeypatch.setattr(module, "kafka_config", lambda *_: {"bootstrap.servers": mock.address})
     return mock
 
 

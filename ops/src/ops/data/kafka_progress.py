@@ -87,7 +87,7 @@ class DeadLetterCounter:
         self._admin = AdminClient(dict(config))
         self._trades: dict[tuple[bytes | None, ...], int] = {}
         self._offsets = end_offsets(self._admin, topic)
-        self._consumer = Consumer({**config, "group.id": "market-replay", "enable.auto.commit": False})
+        self._consumer = Consumer({**config, "group.id": "ops.replay", "enable.auto.commit": False})
         # Assigned, not subscribed: a command that looks on is no member of a group.
         self._consumer.assign(
             [TopicPartition(topic, partition, offset) for partition, offset in self._offsets.items()]

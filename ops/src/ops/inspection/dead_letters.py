@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import orjson
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from common.kafka import client_config
+from ops.clients import kafka_config
 from ops.errors import MarketError
 from ops.settings import OpsSettings
 
@@ -45,16 +45,14 @@ def dead_letters(settings: OpsSettings, symbol: str | None, limit: int) -> list[
 
     Raises MarketError when Kafka does not answer in time, or was never there.
     """
-    if not settings.kafka_admin_password.get_secret_value():
+    if not settings.kafka_ops_password.get_secret_value():
         raise MarketError(f"No stack was ever started in {settings.market_home}: start one with ./market up.")
     topic = settings.dead_letter_topic
-    config = client_config(settings, "admin", settings.kafka_admin_password)
     consumer = Consumer(
         {
-            **config,
-            "group.id": "dead-letters",
+            **kafka_config(settings),
+            "group.id": "ops.dead-letters",
             "enable.auto.commit": False,
-            "log_level": 0,
             "fetch.wait.max.ms": 10,
         }
     )

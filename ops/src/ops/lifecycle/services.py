@@ -45,7 +45,7 @@ SERVICES = (
         ("kafka/entrypoint.sh",),
         probes.kafka,
         port="KAFKA_PORT",
-        passwords=("KAFKA_ADMIN_PASSWORD",),
+        passwords=("KAFKA_ADMIN_PASSWORD", "KAFKA_OPS_PASSWORD"),
         metrics="KAFKA_METRICS_PORT",
         stop_seconds=FLUSH_SECONDS,
     ),
