@@ -82,7 +82,9 @@ class Stack:
         self.feed = feed
 
     def stop(self) -> None:
-        """Stop everything, and see that no service had to be killed for it."""
+        """Stop everything, and see that no service was killed, for this or for a hang that was none."""
+        healing = self.home / "logs" / "healing.log"
+        assert "hangs and is killed" not in healing.read_text()
         log = self.home / "logs" / "supervisord.log"
         before = log.stat().st_size
         self.market("down")

@@ -1,6 +1,7 @@
 """`docker-compose.yml` and the Dockerfiles beside the table of services and the settings classes."""
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,13 @@ def test_a_container_hangs_after_the_same_time_as_the_local_service(service: Ser
     else:
         assert test == ["CMD", "python", "-m", "ops.inspection.health", service.name]
         assert "MARKET_HEALING" in SERVED_BY_COMPOSE[service.name]["environment"]
+
+
+def test_images_carry_the_version() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    builds = [service["build"] for service in SERVED_BY_COMPOSE.values() if "build" in service]
+    assert len(builds) == len(DOCKERFILES)
+    assert {build["labels"]["org.opencontainers.image.version"] for build in builds} == {version}
 
 
 def test_the_generated_passwords_are_those_that_anything_asks_for() -> None:
