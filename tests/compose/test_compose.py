@@ -81,14 +81,24 @@ def test_only_web_ports_are_published_and_on_loopback(compose: Compose) -> None:
     assert published == {("superset", "127.0.0.1"), ("streamlit", "127.0.0.1")}
 
 
+def passwords(compose: Compose, service: str) -> dict[str, str]:
+    """Return the passwords that a container sees."""
+    lines = compose.run("exec", "-T", service, "cat", "/secrets/secrets.env").split()
+    return dict(line.split("=", 1) for line in lines)
+
+
+def test_a_container_sees_its_own_passwords_only(compose: Compose) -> None:
+    for service in SERVICES:
+        assert set(passwords(compose, service.name)) == {*service.passwords, *service.reads}, service.name
+        listed = compose.run("exec", "-T", service.name, "ls", "/secrets").split()
+        assert listed == ["secrets.env"], service.name
+
+
 def test_no_password_is_in_an_environment(compose: Compose) -> None:
-    passwords = [
-        line.split("=", 1)[1]
-        for line in compose.run("exec", "-T", "collector", "cat", "/secrets/secrets.env").split()
-    ]
-    assert len(passwords) > 10
+    known = {name: value for service in SERVICES for name, value in passwords(compose, service.name).items()}
+    assert set(known) == {name for service in SERVICES for name in service.passwords}
     told = json.dumps(compose.containers())
-    assert [password for password in passwords if password in told] == []
+    assert [name for name, password in known.items() if password in told] == []
 
 
 def test_a_replayed_recording_equals_polars(compose: Compose) -> None:

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from ops.install.secrets import LENGTH, NAMES, ensure_secrets
+from ops.install.secrets import LENGTH, NAMES, SEEN, ensure_secrets, service_file, share
 from ops.settings import read_env_file
 
 
@@ -12,6 +12,19 @@ def test_secrets_are_private_complete_and_safe_for_shells_and_urls(tmp_path: Pat
     assert set(values) == set(NAMES)
     assert all(len(value) == LENGTH and value.isalnum() and value.isascii() for value in values.values())
     assert len(set(values.values())) == len(NAMES)
+
+
+def test_each_service_has_a_file_with_what_it_may_see(tmp_path: Path) -> None:
+    path = tmp_path / "secrets.env"
+    ensure_secrets(path)
+    values = read_env_file(path)
+    share(path, tmp_path / "shared")
+    for service, names in SEEN.items():
+        file = service_file(tmp_path / "shared", service)
+        assert file.stat().st_mode & 0o777 == 0o600
+        assert file.parent.stat().st_mode & 0o777 == 0o700
+        assert read_env_file(file) == {name: values[name] for name in names}
+    assert SEEN["feed"] == ()
 
 
 def test_secrets_that_are_there_stay_and_missing_ones_are_added(tmp_path: Path) -> None:

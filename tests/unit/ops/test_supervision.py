@@ -77,8 +77,15 @@ def test_only_the_collector_gets_the_token_and_no_command_line_holds_it() -> Non
     ]
     assert holders == ["program:collector"]
     assert TOKEN not in parser["program:collector"]["command"]
-    assert parser["program:collector"]["environment"] == f'FINNHUB_API_TOKEN="{TOKEN}"'
-    assert "environment" not in configured(token=None)["program:collector"]
+    assert f'FINNHUB_API_TOKEN="{TOKEN}"' in parser["program:collector"]["environment"]
+    assert TOKEN not in configured(token=None)["program:collector"]["environment"]
+
+
+def test_each_service_is_given_a_file_of_passwords_of_its_own() -> None:
+    parser = configured()
+    for name in NAMES:
+        file = f"/home/50%% mine/run/secrets/{name}/secrets.env"
+        assert f'MARKET_SECRETS="{file}"' in parser[f"program:{name}"]["environment"]
 
 
 def test_the_common_environment_holds_no_token_and_everything_is_utc(

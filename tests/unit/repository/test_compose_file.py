@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from common.settings import ROOT, LocalOnly, Settings
 from ops.install.secrets import NAMES as GENERATED
+from ops.install.secrets import SEEN
 from ops.lifecycle.services import SERVICES, Service
 from ops.ports import settings_classes
 from ops.settings import TOKEN, read_env_file
@@ -119,6 +120,37 @@ def test_a_container_hangs_after_the_same_time_as_the_local_service(service: Ser
     else:
         assert test == ["CMD", "python", "-m", "ops.inspection.health", service.name]
         assert "MARKET_HEALING" in SERVED_BY_COMPOSE[service.name]["environment"]
+
+
+def passwords_of(component: str) -> set[str]:
+    """Return the passwords that a component's settings and script ask for."""
+    fields = {
+        name.upper()
+        for settings in component_classes(component)
+        for name, field in settings.model_fields.items()
+        if is_secret(field.annotation)
+    }
+    return (fields | script_names(component, PASSWORDS_OF_A_SCRIPT)) - {TOKEN}
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_a_service_sees_the_passwords_that_it_asks_for(component: str) -> None:
+    assert passwords_of(component) <= set(SEEN[component])
+
+
+def test_a_service_reads_no_passwords_of_others_for_nothing() -> None:
+    unasked = {name for service in SERVICES for name in set(service.reads) - passwords_of(service.name)}
+    # The `market` command asks for these, for a replay that starts in the collector's container.
+    assert unasked == {"KAFKA_OPS_PASSWORD", "CASSANDRA_OPS_PASSWORD"}
+
+
+@pytest.mark.parametrize("name", sorted(SERVED_BY_COMPOSE))
+def test_a_container_is_given_the_passwords_of_its_service(name: str) -> None:
+    mounts = [mount for mount in SERVED_BY_COMPOSE[name]["volumes"] if "secrets" in str(mount)]
+    component = SERVED_BY_COMPOSE[name]["image"].removeprefix(IMAGE)
+    expected = {"type": "volume", "source": "secrets", "target": "/secrets", "read_only": True}
+    expected["volume"] = {"subpath": component}
+    assert mounts == (["secrets:/secrets"] if name == "secrets" else [expected])
 
 
 def test_images_carry_the_version() -> None:

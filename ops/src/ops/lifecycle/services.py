@@ -21,8 +21,9 @@ class Service:
 
     `command` is relative to the root, and `{python}` stands for the environment's Python; `port` is the
     variable of the port that a user or a monitoring system asks; `page` is what a user calls the web page
-    there; `passwords` are generated at the first start. `metrics` is the variable of the port that serves its
-    figures. One that was ready and gives no answer for more than `hang_seconds` hangs, and is started anew.
+    there; `passwords` are generated at the first start, and beside them it sees only those that it `reads`.
+    `metrics` is the variable of the port that serves its figures. One that was ready and gives no answer for
+    more than `hang_seconds` hangs, and is started anew.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Service:
     port: str | None = None
     page: str | None = None
     passwords: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
     metrics: str | None = None
     scheduled: bool = False
     ready_seconds: int = START_SECONDS
@@ -46,6 +48,7 @@ SERVICES = (
         probes.kafka,
         port="KAFKA_PORT",
         passwords=("KAFKA_ADMIN_PASSWORD", "KAFKA_OPS_PASSWORD"),
+        reads=("KAFKA_COLLECTOR_PASSWORD", "KAFKA_STREAM_PROCESSOR_PASSWORD", "KAFKA_STREAMLIT_PASSWORD"),
         metrics="KAFKA_METRICS_PORT",
         stop_seconds=FLUSH_SECONDS,
     ),
@@ -55,6 +58,12 @@ SERVICES = (
         probes.cassandra,
         port="CASSANDRA_PORT",
         passwords=("CASSANDRA_ADMIN_PASSWORD", "CASSANDRA_OPS_PASSWORD"),
+        reads=(
+            "CASSANDRA_PRESTO_PASSWORD",
+            "CASSANDRA_STREAM_PROCESSOR_PASSWORD",
+            "CASSANDRA_GBM_ANALYSIS_PASSWORD",
+            "CASSANDRA_STREAMLIT_PASSWORD",
+        ),
         metrics="CASSANDRA_METRICS_PORT",
         stop_seconds=FLUSH_SECONDS,
     ),
@@ -95,6 +104,7 @@ SERVICES = (
         ("kafka", "feed"),
         port="COLLECTOR_METRICS_PORT",
         passwords=("KAFKA_COLLECTOR_PASSWORD",),
+        reads=("KAFKA_OPS_PASSWORD", "CASSANDRA_OPS_PASSWORD"),  # for the replays that start in its container
         metrics="COLLECTOR_METRICS_PORT",
         scheduled=True,
         hang_seconds=60,  # what comes meanwhile is lost
@@ -106,6 +116,7 @@ SERVICES = (
         ("cassandra",),
         port="GBM_ANALYSIS_METRICS_PORT",
         passwords=("CASSANDRA_GBM_ANALYSIS_PASSWORD",),
+        reads=("SPARK_SECRET_KEY",),
         metrics="GBM_ANALYSIS_METRICS_PORT",
         scheduled=True,
     ),

@@ -20,12 +20,13 @@ from ops.inspection.logs import last_error, log_file, tail
 from ops.install import dependencies
 from ops.install.bootstrap import take_lock
 from ops.install.prune import note
-from ops.install.secrets import ensure_secrets
+from ops.install.secrets import ensure_secrets, share
 from ops.lifecycle import orphans, preflight
 from ops.lifecycle.services import SERVICES, Service, dependants, supervised_services, waits_for
 from ops.lifecycle.supervision import (
     Supervisor,
     UnresponsiveSupervisorError,
+    secrets_folder,
     socket_file,
     stack_environment,
     start_supervisor,
@@ -161,6 +162,7 @@ def begin(settings: OpsSettings, feed: Feed, keep: bool, report: Report) -> OpsS
     for folder in FOLDERS:
         (home / folder).mkdir(exist_ok=True)
     ensure_secrets(home / "secrets.env")
+    share(home / "secrets.env", secrets_folder(home))
     add_used_feed(home, feed)
     remove_run_files(home)
     settings = OpsSettings.load()

@@ -162,6 +162,18 @@ def escape(value: str) -> str:
     return value.replace("%", "%%")
 
 
+def environment(values: Mapping[str, str]) -> str:
+    """Return the line that gives a program more than all have, or nothing."""
+    if not values:
+        return ""
+    return "environment=" + ",".join(f'{name}="{escape(value)}"' for name, value in values.items()) + "\n"
+
+
+def secrets_folder(home: Path) -> Path:
+    """Return where each service of a running stack has a file of the passwords that it may see."""
+    return home / "run" / "secrets"
+
+
 def configuration(
     *,
     home: Path,
@@ -196,9 +208,9 @@ supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
     for service in services:
         program, *arguments = (part.replace("{python}", str(python)) for part in service.command)
         command = shlex.join([str(ROOT / program), *arguments])
-        environment = (
-            f'environment={TOKEN}="{escape(token)}"\n' if token and service.name == "collector" else ""
-        )
+        given = {"MARKET_SECRETS": str(secrets_folder(home) / service.name / "secrets.env")}
+        if token and service.name == "collector":
+            given[TOKEN] = token
         blocks.append(
             f"""[program:{service.name}]
 command={escape(command)}
@@ -213,10 +225,9 @@ redirect_stderr=true
 stdout_logfile={escape(str(home / "logs" / f"{service.name}.log"))}
 stdout_logfile_maxbytes={log_bytes}
 stdout_logfile_backups={log_files}
-{environment}"""
+{environment(given)}"""
         )
     # A systemd that started all this hears of it from nobody else.
-    notify = f'environment=NOTIFY_SOCKET="{escape(notify_socket)}"\n' if notify_socket else ""
     blocks.append(
         f"""[program:{HEALING}]
 command={escape(shlex.join([str(python), "-m", "ops.lifecycle.healing"]))}
@@ -227,7 +238,7 @@ redirect_stderr=true
 stdout_logfile={escape(str(home / "logs" / f"{HEALING}.log"))}
 stdout_logfile_maxbytes={log_bytes}
 stdout_logfile_backups={log_files}
-{notify}"""
+{environment({NOTIFY_SOCKET: notify_socket} if notify_socket else {})}"""
     )
     return "\n".join(blocks)
 
