@@ -19,10 +19,13 @@ from confluent_kafka.admin import (
 )
 from pydantic import SecretStr
 
+from common.hangs import Silence
 from common.kafka import client_config
 from kafka_topics.server import prepare
 from kafka_topics.settings import KafkaTopicsSettings
 from kafka_topics.topics import acls, topics
+from ops.inspection import probes
+from ops.settings import OpsSettings
 from stack import Stack
 
 SECONDS = 30
@@ -136,6 +139,14 @@ def test_a_wrong_password_is_refused(settings: KafkaTopicsSettings, user: str) -
     client.poll(0)
 
     assert KafkaError._AUTHENTICATION in seen
+
+
+def test_a_probe_takes_a_refused_password_as_an_answer(settings: KafkaTopicsSettings) -> None:
+    reader = OpsSettings.load()
+    assert probes.kafka(reader, 0) is None
+    reason = probes.kafka(reader.model_copy(update={"kafka_ops_password": SecretStr("wrong")}), 0)
+    assert reason == "it refused the password"
+    assert not isinstance(reason, Silence)
 
 
 def test_a_client_without_a_login_is_refused(settings: KafkaTopicsSettings) -> None:

@@ -51,17 +51,21 @@ def kafka(settings: OpsSettings, pid: int) -> str | None:
     """Log in to Kafka and look for the topics."""
     if not is_open(settings.kafka_server, settings.kafka_port):
         return Silence(f"port {settings.kafka_port} was closed")
-    from confluent_kafka import KafkaException
+    from confluent_kafka import KafkaError, KafkaException
     from confluent_kafka.admin import AdminClient
 
-    from common.kafka import is_transient
     from ops.clients import kafka_config
 
+    errors: list[KafkaError] = []
+    admin = AdminClient(kafka_config(settings) | {"error_cb": errors.append})
     try:
-        topics = AdminClient(kafka_config(settings)).list_topics(timeout=ANSWER_SECONDS).topics
+        topics = admin.list_topics(timeout=ANSWER_SECONDS).topics
     except KafkaException as error:
-        reason = f"the login failed: {error.args[0].str()}"
-        return Silence(reason) if is_transient(error) else reason
+        # The request itself only says that there was no answer in time.
+        admin.poll(0)
+        if any(error.code() == KafkaError._AUTHENTICATION for error in errors):
+            return "it refused the password"
+        return Silence(f"the login failed: {error.args[0].str()}")
     expected = (settings.kafka_topic_name, settings.dead_letter_topic, settings.events_topic)
     missing = [topic for topic in expected if topic not in topics]
     return f"the topics {', '.join(missing)} were missing" if missing else None

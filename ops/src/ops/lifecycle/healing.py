@@ -121,7 +121,7 @@ class Healer:
     """Looks at the services of one home, and kills those that hang."""
 
     def __init__(self, settings: OpsSettings, services: Sequence[Service]) -> None:
-        self._settings = settings
+        self.settings = settings
         self._services = services
         self._supervisor = Supervisor(settings.market_home)
         self._file = watch_file(settings.market_home)
@@ -143,14 +143,14 @@ class Healer:
             log.warning("%s was started anew: %s", service.name, watch.reason)
         if process.pid == 0 or process.state not in RUNNING:
             return watch
-        answer = stopped(family(process.pid)) or service.probe(self._settings, process.pid)
+        answer = stopped(family(process.pid)) or service.probe(self.settings, process.pid)
         watch = watch.asked(answer, time.monotonic())
-        limit = service.hang_seconds * self._settings.market_healing * watch.patience
+        limit = service.hang_seconds * self.settings.market_healing * watch.patience
         start_limit = service.ready_seconds * watch.patience
         if not watch.is_hanging(limit, start_limit, time.monotonic()):
             return watch
         # It may have been told to stop while it was asked.
-        if Supervisor(self._settings.market_home).processes()[service.name] != process:
+        if Supervisor(self.settings.market_home).processes()[service.name] != process:
             return watch
         log.error("%s hangs and is killed: %s", service.name, answer)
         with suppress(ProcessLookupError):
@@ -170,8 +170,10 @@ def main() -> int:
     while True:
         time.sleep(PERIOD_SECONDS)
         try:
+            # Passwords may be new.
+            healer.settings = OpsSettings.load()
             healer.look()
-        except MarketError as error:
+        except (MarketError, SettingsError) as error:
             log.error("%s", error)
         else:
             # A systemd that started the supervisor starts it anew when it does not answer.
