@@ -38,8 +38,10 @@ def test_containers_that_hang_are_started_anew_and_nothing_is_lost(
     compose.run(*files, "up", "-d", "--wait", "--no-deps", *NAMES)
     monkeypatch.undo()
     assert restarts(compose) == dict.fromkeys(NAMES, 0)
+    known = set(compose.journals())
     replay = ("exec", "-T", "collector", "market", "replay", f"/recordings/{RECORDING.name}")
-    replaying = compose.start(*replay, "--speed", "max", "--wait", "--json")
+    replaying = compose.start(*replay, "--speed", "20", "--wait", "--json")
+    wait_until(lambda: set(compose.journals()) - known, "a journal of the replay")
     for name in NAMES:
         # It stops all but the first process and the shell that sends it.
         compose.run("exec", "-T", name, "sh", "-c", "kill -STOP -1")
