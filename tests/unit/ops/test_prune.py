@@ -48,6 +48,12 @@ def test_only_what_no_clone_uses_is_removed(tmp_path: Path) -> None:
     assert {path.read_text().split()[0] for path in (cache / "clones").iterdir()} == {str(other), str(ROOT)}
 
 
+def test_a_cache_that_cannot_be_written_to_is_no_obstacle(tmp_path: Path) -> None:
+    (tmp_path / "clones").touch()  # a file where a folder should be
+    note(tmp_path)
+    assert (tmp_path / "clones").is_file()
+
+
 def test_what_a_process_runs_from_stays(tmp_path: Path) -> None:
     install(tmp_path, "env-0123456789abcdef")
     python = tmp_path / "env-0123456789abcdef" / "bin" / "python"

@@ -8,6 +8,7 @@ import hashlib
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -36,10 +37,14 @@ def used(cache: Path) -> set[str]:
 
 
 def note(cache: Path) -> None:
-    """Keep what this clone uses of a cache from being pruned by others."""
+    """Keep what this clone uses of a cache from being pruned by others.
+
+    A unit of systemd may not write there; the start by hand, which installs everything, could.
+    """
     file = cache / "clones" / hashlib.sha256(str(ROOT).encode()).hexdigest()[:16]
-    file.parent.mkdir(parents=True, exist_ok=True)
-    replace_text(file, "\n".join([str(ROOT), *sorted(used(cache))]))
+    with suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        replace_text(file, "\n".join([str(ROOT), *sorted(used(cache))]))
 
 
 def used_by_others(cache: Path) -> set[str]:
