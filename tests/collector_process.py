@@ -1,4 +1,4 @@
-"""A collector of live trades as a process, beside any stack and with a home of its own."""
+"""A collector of live trades as a process with a home of its own, and one that only says who it is."""
 
 import os
 import subprocess
@@ -9,6 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+from prometheus_client import CollectorRegistry, Gauge
+
+from common.metrics import MetricsServer
 from common.settings import ROOT
 from ops.inspection.metrics import sum_samples
 from stack import free_ports
@@ -63,6 +67,17 @@ class Collector:
     def said(self) -> str:
         """Return its log."""
         return (self.home / "log").read_text()
+
+
+@contextmanager
+def collector_that_says(monkeypatch: pytest.MonkeyPatch, feed: str, home: Path) -> Iterator[None]:
+    """Let this process say, as the collector of a home does, what feeds it."""
+    registry = CollectorRegistry()
+    info = Gauge("market_collector_info", "Who it is", ["feed", "home", "pid"], registry=registry)
+    info.labels(feed, str(home), str(os.getpid())).set(1)
+    with MetricsServer(registry, lambda: None, host="127.0.0.1", port=0, setting="X") as server:
+        monkeypatch.setenv("COLLECTOR_METRICS_PORT", str(server.port))
+        yield
 
 
 @contextmanager

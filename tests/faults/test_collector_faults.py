@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 import pytest
 
 from collector.journal import PACKED, journal_ids
-from common.heartbeat import read_heartbeat
 from kafka_topics.server import prepare
 from kafka_topics.settings import KafkaTopicsSettings
 from ops.inspection.probes import is_open
@@ -38,7 +37,7 @@ def test_a_collector_that_is_killed_publishes_the_rest_after_its_restart(stack: 
     with ThreadPoolExecutor(1) as pool:
         replaying = pool.submit(stack.market, "replay", str(DEMO), "--speed", "4", check=False)
         wait_until(lambda: stack.received() > before + 200, "some trades", 60)
-        killed = int((read_heartbeat(stack.home, "collector") or {})["pid"])
+        killed = int(stack.status()["services"]["collector"]["pid"])
         os.kill(killed, signal.SIGKILL)
         done = replaying.result(timeout=120)
     assert done.returncode != 0

@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 from collector.clock import Clock
 from collector.publisher import Publisher
 from collector.receiver import Receiver
+from collector.settings import CollectorSettings
 
 PREFIX = "market_collector"
 
@@ -17,18 +18,20 @@ PREFIX = "market_collector"
 class CollectorMetrics(Collector):
     """Figures of all receivers and the publisher; counters run since the process started."""
 
-    def __init__(self, receivers: Sequence[Receiver], publisher: Publisher, feed: str, clock: Clock) -> None:
+    def __init__(
+        self, receivers: Sequence[Receiver], publisher: Publisher, settings: CollectorSettings, clock: Clock
+    ) -> None:
         self._receivers = receivers
         self._publisher = publisher
-        self._feed = feed
+        self._who = [settings.feed, str(settings.market_home.resolve()), str(os.getpid())]
         self._clock = clock
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric."""
         info = GaugeMetricFamily(
-            f"{PREFIX}_info", "What feeds the stack, and the process", labels=["feed", "pid"]
+            f"{PREFIX}_info", "What feeds the stack, its home, the process", labels=["feed", "home", "pid"]
         )
-        info.add_metric([self._feed, str(os.getpid())], 1)
+        info.add_metric(self._who, 1)
         yield info
         yield from self._by_feed()
         yield from self._by_symbol()

@@ -1,4 +1,4 @@
-"""The running collector: its threads, its sign of life, and its end."""
+"""The running collector: its threads, what is due every second, and its end."""
 
 import gc
 import logging
@@ -17,7 +17,6 @@ from collector.receiver import SILENCE_SECONDS, Endpoint, Receiver
 from collector.settings import CollectorSettings
 from collector.tickers import TickerSource
 from collector.token_lock import TokenLock, lock_folder
-from common.heartbeat import write_heartbeat
 from common.metrics import MetricsServer
 
 SERVICE = "collector"
@@ -85,11 +84,10 @@ class CollectorService:
             Receiver(endpoint, self._journals, self._publisher, self._last_seen)
             for endpoint in endpoints(settings, self._tickers.tickers)
         ]
-        self._heartbeat_failed = False
         self._journal_problem: str | None = None
         self._expired = time.monotonic()
         self._metrics = MetricsServer(
-            registry(CollectorMetrics(self._receivers, self._publisher, settings.feed, clock)),
+            registry(CollectorMetrics(self._receivers, self._publisher, settings, clock)),
             self.problem,
             host=settings.metrics_listen,
             port=settings.collector_metrics_port,
@@ -126,7 +124,6 @@ class CollectorService:
 
     def _tick(self) -> None:
         """Do what is due once a second."""
-        self._write_heartbeat()
         self._last_seen.save()
         force = self._reload.is_set()
         self._reload.clear()
@@ -147,21 +144,3 @@ class CollectorService:
         self._metrics.close()
         self._publisher.stop()
         self._journals.close()
-
-    def _write_heartbeat(self) -> None:
-        """Say who runs; the figures are in the metrics. A full disk is logged once."""
-        problem = self.problem()
-        try:
-            write_heartbeat(
-                self._settings.market_home,
-                SERVICE,
-                ready=problem is None,
-                feed=self._settings.feed,
-                problems=[problem] if problem else [],
-            )
-        except OSError as error:
-            if not self._heartbeat_failed:
-                log.error("The sign of life could not be written: %s.", error.strerror)
-            self._heartbeat_failed = True
-        else:
-            self._heartbeat_failed = False

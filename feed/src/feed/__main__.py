@@ -6,10 +6,10 @@ import logging
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from common.files import replace_text
-from common.heartbeat import write_heartbeat
 from common.instruments import instruments
 from common.logs import start_logging
 from common.settings import SettingsError
@@ -20,7 +20,6 @@ from feed.simulation import Simulation
 
 SERVICE = "feed"
 BACKDATED_MS = 2 * 3600 * 1000
-HEARTBEAT_SECONDS = 1.0
 SAVE_SECONDS = 30.0
 
 log = logging.getLogger("feed")
@@ -55,20 +54,11 @@ async def _run(settings: FeedServiceSettings) -> None:
     log.info(
         "listening on %s:%d, %s", settings.feed_host, settings.feed_port, "demo" if market else "replays only"
     )
-    saved = time.monotonic()
     while not stopping.is_set():
-        write_heartbeat(
-            settings.market_home, SERVICE, ready=True, demo=market is not None, connected=feed.is_connected
-        )
-        if market is not None and time.monotonic() - saved > SAVE_SECONDS:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), SAVE_SECONDS)
+        if market is not None:
             save_prices(settings.market_home, market.simulation.prices)
-            saved = time.monotonic()
-        try:
-            await asyncio.wait_for(stopping.wait(), HEARTBEAT_SECONDS)
-        except TimeoutError:
-            continue
-    if market is not None:
-        save_prices(settings.market_home, market.simulation.prices)
     server.close()
     await server.wait_closed()
 

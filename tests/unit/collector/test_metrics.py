@@ -1,12 +1,15 @@
 """What a monitoring system reads of a collector."""
 
+import os
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from collector.activity import Activity
 from collector.clock import Clock
 from collector.market_hours import MarketHours
 from collector.metrics import CollectorMetrics, registry
 from collector.router import Counters
+from collector.settings import CollectorSettings
 
 
 @dataclass
@@ -50,10 +53,11 @@ def test_every_figure_has_a_name_and_a_value() -> None:
     metrics = CollectorMetrics(
         [finnhub, feed],  # type: ignore[list-item]
         Publisher(),  # type: ignore[arg-type]
-        "live",
+        CollectorSettings(market_feed="live", market_home=Path("/home/x")),
         Clock(steady=lambda: 100.0),
     )
     value = registry(metrics).get_sample_value
+    assert value("market_collector_info", {"feed": "live", "home": "/home/x", "pid": str(os.getpid())}) == 1
     by_feed = {
         "frames_total": (5, 0),
         "trades_received_total": (12, 0),

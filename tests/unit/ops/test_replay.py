@@ -23,7 +23,7 @@ from collector.clock import Clock
 from collector.journal import JournalFolder, JournalLimits, read_lines
 from collector.last_seen import LastSeen
 from collector.receiver import Endpoint, Receiver
-from common.heartbeat import write_heartbeat
+from collector_process import collector_that_says
 from common.recording import Frame, decode, encode, read_recording
 from feeds import LIMIT_SECONDS, running_feed, scripted_server
 from ops.data.replay import (
@@ -186,16 +186,15 @@ class IgnoredEvents:
 
 @contextmanager
 def running_collector(home: Path, monkeypatch: pytest.MonkeyPatch, feed: str = "none") -> Iterator[Receiver]:
-    """Run feed and receiver with a heartbeat, and point the client to them."""
+    """Run feed and receiver, and point the client to them."""
     monkeypatch.setenv("MARKET_HOME", str(home))
-    with running_feed() as port:
+    with running_feed() as port, collector_that_says(monkeypatch, feed, home):
         monkeypatch.setenv("FEED_PORT", str(port))
         journals = JournalFolder(home / "journal", JournalLimits(10**6, 3600, 86_400, 10**9))
         endpoint = Endpoint("feed", f"ws://127.0.0.1:{port}/", SecretStr("t"), ("A",), None, None, 0.05, 0.5)
         last_seen = LastSeen(home / "journal" / "last-seen.json", Clock(), "")
         receiver = Receiver(endpoint, journals, IgnoredEvents(), last_seen)
         receiver.start()
-        write_heartbeat(home, "collector", ready=True, feed=feed)
         try:
             yield receiver
         finally:
@@ -285,17 +284,20 @@ def test_without_a_collector_or_a_feed_a_sentence_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MARKET_HOME", str(tmp_path))
-    with pytest.raises(MarketError, match=r"collector was not running.*\./market up"):
-        play(DEMO)
-    write_heartbeat(tmp_path, "collector", ready=True, feed="none")
     with running_feed() as port:
         pass
     monkeypatch.setenv("FEED_PORT", str(port))
-    with pytest.raises(MarketError, match=r"feed service did not answer.*\./market up"):
+    with (
+        collector_that_says(monkeypatch, "none", tmp_path),
+        pytest.raises(MarketError, match=r"feed service did not answer.*\./market up"),
+    ):
         play(DEMO)
-    heartbeat = tmp_path / "run" / "collector.json"
-    heartbeat.write_text(json.dumps(json.loads(heartbeat.read_text()) | {"at": time.time() - 60}))
-    with pytest.raises(MarketError, match="collector was not running"):
+    with pytest.raises(MarketError, match=r"collector was not running.*\./market up"):
+        play(DEMO)
+    with (
+        collector_that_says(monkeypatch, "none", tmp_path / "of another stack"),
+        pytest.raises(MarketError, match="collector was not running"),
+    ):
         play(DEMO)
 
 
@@ -369,10 +371,9 @@ def silent_feed(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         released.wait(LIMIT_SECONDS)
         connection.close_socket()  # its own end of a connection would wait for an answer
 
-    with scripted_server(hang) as port:
+    with scripted_server(hang) as port, collector_that_says(monkeypatch, "none", home):
         monkeypatch.setenv("MARKET_HOME", str(home))
         monkeypatch.setenv("FEED_PORT", str(port))
-        write_heartbeat(home, "collector", ready=True, feed="none")
         yield
         released.set()
 

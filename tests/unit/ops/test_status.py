@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
+from collector_process import collector_that_says
 from common.heartbeat import write_heartbeat
 from common.metrics import MetricsServer
 from ops.inspection.status import (
@@ -58,7 +59,21 @@ def test_states(
 
 
 def service(reason: str | None, scheduled: bool = False) -> Service:
-    return Service("collector", ("x",), lambda settings, pid: reason, scheduled=scheduled)
+    return Service(
+        "collector",
+        ("x",),
+        lambda settings, pid: reason,
+        port="COLLECTOR_METRICS_PORT",
+        scheduled=scheduled,
+    )
+
+
+@pytest.fixture(autouse=True)
+def nothing_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Move the ports away from what may run on this machine."""
+    names = ("COLLECTOR_METRICS_PORT", "GBM_ANALYSIS_METRICS_PORT")
+    for name, port in zip(names, free_ports(len(names)), strict=True):
+        monkeypatch.setenv(name, str(port))
 
 
 def test_a_service_that_runs_has_its_figures(tmp_path: Path) -> None:
@@ -100,13 +115,17 @@ def test_a_service_that_was_started_anew_says_how_often_when_and_why(tmp_path: P
     assert lines[2] == ("restarts of kafka: 2, the last at 2023-11-14T22:13:20+00:00: it had ended by itself")
 
 
-def test_what_systemd_started_is_found_by_its_heartbeat(tmp_path: Path) -> None:
+def test_what_systemd_started_is_found_by_its_metrics(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = OpsSettings(market_home=tmp_path)
     assert service_status(settings, service(None, scheduled=True), None, {})["state"] == "MISSING"
-    write_heartbeat(tmp_path, "collector", ready=True)
-    status = service_status(settings, service(None, scheduled=True), None, {})
-    assert (status["state"], status["pid"]) == ("READY", os.getpid())
-    assert service_status(settings, service(None), None, {})["state"] == "MISSING"
+    with collector_that_says(monkeypatch, "live", tmp_path / "of another stack"):
+        assert service_status(settings, service(None, scheduled=True), None, {})["state"] == "MISSING"
+    with collector_that_says(monkeypatch, "live", tmp_path):
+        status = service_status(settings, service(None, scheduled=True), None, {})
+        assert (status["state"], status["pid"]) == ("READY", os.getpid())
+        assert service_status(settings, service(None), None, {})["state"] == "MISSING"
 
 
 def test_without_a_supervisor_every_service_is_missing(tmp_path: Path) -> None:
@@ -121,7 +140,6 @@ def test_the_pipeline_adds_up_the_dead_letters_and_knows_nothing_without_its_ser
 ) -> None:
     settings = OpsSettings(market_home=tmp_path)
     services = {service.name: DOWN for service in SERVICES}
-    monkeypatch.setenv("COLLECTOR_METRICS_PORT", str(free_ports(1)[0]))
     assert set(pipeline(settings, services).values()) == {None}
     registry = CollectorRegistry()
     for name, count in {"received": 5, "published": 4, "dead_lettered": 1}.items():

@@ -14,12 +14,12 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.sync.client import ClientConnection, connect
 
 from common.frames import read_frame
-from common.heartbeat import MAX_AGE_SECONDS, read_heartbeat
 from common.limits import MAX_FRAME_BYTES
 from common.recording import Frame, RecordingError, read_recording
 from ops.data.replay_tracker import Partition, ReplayTracker
 from ops.data.stall_detector import NO_PROGRESS_SECONDS, StallDetector
 from ops.errors import MarketError
+from ops.inspection.metrics import read_info
 from ops.report import Report
 from ops.settings import OpsSettings
 
@@ -88,10 +88,10 @@ def replay(  # noqa: PLR0917
 
 def check_collector(settings: OpsSettings, into_live: bool) -> None:
     """Raise MarketError when no collector runs, or when it receives live trades and may not mix them."""
-    heartbeat = read_heartbeat(settings.market_home, "collector")
-    if heartbeat is None or time.time() - heartbeat["at"] > MAX_AGE_SECONDS:
+    info = read_info("COLLECTOR_METRICS_PORT", "market_collector_info", settings.market_home)
+    if not info:
         raise MarketError("The collector was not running; start the stack with ./market up.")
-    if heartbeat.get("feed") == "live" and not into_live:
+    if info["feed"] == "live" and not into_live:
         raise MarketError(
             "The feed was live, and a replay would mix recorded trades into it: stop it with ./market down "
             "and start with --feed none, or say --into-live."

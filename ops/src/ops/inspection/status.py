@@ -10,7 +10,7 @@ import psutil
 
 from common.heartbeat import read_heartbeat
 from ops.errors import MarketError
-from ops.inspection.metrics import read_metrics
+from ops.inspection.metrics import read_info, read_metrics
 from ops.inspection.probes import LOCALHOST
 from ops.lifecycle.healing import UNWATCHED, Watch, read_watches, watch_file
 from ops.lifecycle.services import SERVICES, Service
@@ -67,11 +67,13 @@ def memory(pid: int) -> float:
     return round(total / 1024**2, 1)
 
 
-def unsupervised(settings: OpsSettings, name: str) -> Process | None:
-    """Return the process that systemd started, by its heartbeat; None when there is none."""
-    heartbeat = read_heartbeat(settings.market_home, name)
+def unsupervised(settings: OpsSettings, service: Service) -> Process | None:
+    """Return the process that systemd started, by what its metrics say; None when it does not answer."""
+    if service.port is None:
+        return None
+    metric = f"market_{service.name.replace('-', '_')}_info"
+    pid = int(read_info(service.port, metric, settings.market_home).get("pid", 0))
     try:
-        pid = int(heartbeat["pid"]) if heartbeat else 0
         return Process("RUNNING", pid, psutil.Process(pid).create_time()) if pid else None
     except psutil.Error:
         return None
@@ -87,7 +89,7 @@ def service_status(
     """Probe one service."""
     port = load_ports().by_variable()[service.port] if service.port else None
     if process is None and service.scheduled:
-        process = unsupervised(settings, service.name)
+        process = unsupervised(settings, service)
     if process is None or process.pid == 0:
         state = state_of(process, "no process", False, 0, 0)
         return ServiceStatus(
