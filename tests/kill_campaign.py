@@ -40,13 +40,7 @@ def kill_collectors(
             connection.send(json.dumps({"data": [trade] * random.randint(1, 3), "type": "trade"}))
             time.sleep(FRAME_SECONDS)
 
-    settings = {
-        "FINNHUB_STOCKS_TICKERS": ",".join(SYMBOLS),
-        "KAFKA_TOPIC_NAME": stack.topic,
-        "KAFKA_PORT": stack.settings["KAFKA_PORT"],
-        "KAFKA_COLLECTOR_PASSWORD": stack.secrets()["KAFKA_COLLECTOR_PASSWORD"],
-        "JOURNAL_ROTATE_MEGABYTES": "1",
-    }
+    settings = collector_settings(stack)
     home = folder / "home"
     with scripted_server(send_forever) as port:
         for _ in range(kills):
@@ -64,8 +58,24 @@ def kill_collectors(
         before_check()
         check_on_topic(stack, home / "journal", journals)
         end_in_order(running)
+    check_in_table(stack, home / "journal", journals)
+
+
+def collector_settings(stack: Stack) -> dict[str, str]:
+    """Return the settings of a collector of SYMBOLS that publishes to a stack's Kafka."""
+    return {
+        "FINNHUB_STOCKS_TICKERS": ",".join(SYMBOLS),
+        "KAFKA_TOPIC_NAME": stack.topic,
+        "KAFKA_PORT": stack.settings["KAFKA_PORT"],
+        "KAFKA_COLLECTOR_PASSWORD": stack.secrets()["KAFKA_COLLECTOR_PASSWORD"],
+        "JOURNAL_ROTATE_MEGABYTES": "1",
+    }
+
+
+def check_in_table(stack: Stack, folder: Path, journals: set[str]) -> None:
+    """Wait until every trade of the journals is stored, and expect each once."""
     for journal in journals:
-        total = journaled(home / "journal", journal).total()
+        total = journaled(folder, journal).total()
         wait_until(
             lambda journal=journal, total=total: stored(stack, journal) >= total,  # type: ignore[misc]
             f"the trades of {journal} in Cassandra",
@@ -75,11 +85,13 @@ def kill_collectors(
 
 
 def end_in_order(running: Collector) -> None:
+    """Expect a collector to end by itself, in time, when it is told to."""
     running.process.send_signal(signal.SIGTERM)
     assert running.process.wait(END_SECONDS) == 0, running.said()
 
 
 def check_on_topic(stack: Stack, folder: Path, journals: set[str]) -> None:
+    """Wait until every frame of the journals is in Kafka; expect the order of receipt for each symbol."""
     expected = set(all_journaled(folder))
 
     def missing() -> set[tuple[str, str]]:

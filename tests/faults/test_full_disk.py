@@ -1,21 +1,36 @@
 """A disk that is full: the journal waits, loses nothing, and goes on when there is room."""
 
+import json
+import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from pydantic import SecretStr
+from websockets.sync.server import ServerConnection
 
 from collector import producer as producer_module
 from collector.encoding import Event
 from collector.journal import JournalFolder, JournalLimits, JournalWriter, journal_ids, read_lines
 from collector.publisher import Publisher
 from collector.settings import CollectorSettings
+from collector_process import Collector, collector
 from common.recording import Frame, decode
+from feeds import scripted_server
+from kill_campaign import (
+    END_SECONDS,
+    SYMBOLS,
+    check_in_table,
+    check_on_topic,
+    collector_settings,
+    end_in_order,
+)
 from mock_kafka import MockKafka
-from stack import wait_until
+from stack import Stack, wait_until
 
 LIMITS = JournalLimits(
     rotate_bytes=100_000, rotate_seconds=3600, retention_seconds=86_400, retention_bytes=10**9, fsync=False
@@ -38,6 +53,15 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip(f"a file system cannot be mounted here: {done.stderr.strip()}")
     yield folder
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.fixture
+def home(small_disk: Path, tmp_path: Path) -> Path:
+    """Return a home whose journal is on the small disk."""
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "journal").symlink_to(small_disk)
+    return home
 
 
 def grow(folder: Path) -> None:
@@ -97,3 +121,66 @@ def test_a_full_disk_delays_frames_and_events_and_loses_none(
         for line, _ in enumerate(read_lines(folder.path, name), start=1)
     ]
     folder.close()
+
+
+def frame(number: int) -> str:
+    now = time.time_ns() // 1_000_000
+    trade = {"c": None, "p": number + 0.5, "s": SYMBOLS[number % len(SYMBOLS)], "t": now, "v": 1}
+    return json.dumps({"data": [trade], "type": "trade"})
+
+
+def until_full(running: Collector) -> None:
+    wait_until(lambda: "No space left" in running.get("/health")[1], "a full disk", LIMIT_SECONDS)
+
+
+def test_the_process_makes_the_feed_wait_and_ends_when_it_is_told_to(home: Path) -> None:
+    sent = 0
+
+    def flood(connection: ServerConnection) -> None:
+        nonlocal sent
+        while True:
+            connection.send(frame(sent) + " " * 100_000)
+            sent += 1
+
+    with scripted_server(flood) as port, collector(home, port) as running:
+        until_full(running)
+        process = psutil.Process(running.process.pid)
+        before = sent, process.memory_info().rss
+
+        def is_waiting() -> bool:
+            """Return whether nothing more was taken since the last look."""
+            nonlocal before
+            last, before = before, (sent, process.memory_info().rss)
+            return before == last
+
+        wait_until(is_waiting, "a feed that waits", LIMIT_SECONDS, every=1)
+        running.process.send_signal(signal.SIGTERM)
+        assert running.process.wait(END_SECONDS) == 0
+    said = running.said()
+    assert said.count("The journal could not be written: No space left on device") == 1
+    assert "Traceback" not in said
+
+
+def test_a_full_disk_loses_doubles_and_reorders_nothing_in_the_stack(
+    stack: Stack, home: Path, small_disk: Path
+) -> None:
+    texts = [frame(number) for number in range(FRAMES)]
+
+    def send(connection: ServerConnection) -> None:
+        for text in texts:
+            connection.send(text)
+        for _ in connection:
+            continue
+
+    with scripted_server(send) as port, collector(home, port, **collector_settings(stack)) as running:
+        until_full(running)
+        grow(small_disk)
+        wait_until(lambda: running.received() == FRAMES, "every trade received", LIMIT_SECONDS)
+        journals = set(journal_ids(small_disk))
+        check_on_topic(stack, small_disk, journals)
+        assert "journal could not be written" not in running.get("/health")[1]
+        end_in_order(running)
+    assert [
+        decode(line).text for name in journal_ids(small_disk) for line in read_lines(small_disk, name)
+    ] == texts
+    check_in_table(stack, small_disk, journals)

@@ -8,12 +8,14 @@ import sys
 import threading
 from pathlib import Path
 
-import pytest
 from websockets.sync.server import ServerConnection
 
 from collector_process import TOKEN, collector
+from common.identity import journal_id
+from common.recording import Frame, encode
 from common.settings import ROOT
 from feeds import LIMIT_SECONDS, scripted_server
+from mock_kafka import MockKafka
 from stack import wait_until
 
 TRADE = '{"data":[{"c":null,"p":1.5,"s":"AAPL","t":1,"v":1}],"type":"trade"}'
@@ -61,28 +63,66 @@ def test_a_collector_from_its_start_to_its_end(tmp_path: Path) -> None:
     assert list(seen) == ["live"]
 
 
-def test_a_start_that_hangs_is_ended_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    code = (
-        "import threading, sys\n"
-        "import collector.__main__ as main\n"
-        "main.END_SECONDS = 0.05\n"
-        "main.CollectorSettings.load = lambda: (print('loading', flush=True), threading.Event().wait())\n"
-        "sys.argv = ['collector']\n"
-        "sys.exit(main.main())\n"
+class Script:
+    """Python code that runs the collector's command with something of it replaced."""
+
+    def __init__(self, code: str, home: Path, *arguments: str) -> None:
+        self._errors = (home / "log").open("w+")
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-c", f"{code}\nsys.exit(main.main())", *arguments],
+            env={
+                "PATH": os.environ["PATH"],
+                "PYTHONPATH": os.pathsep.join(str(path) for path in ROOT.glob("*/src")),
+                "MARKET_HOME": str(home),
+                "KAFKA_COLLECTOR_PASSWORD": "secret0password",
+            },
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+        )
+        self._limit = threading.Timer(START_SECONDS, self.process.kill)
+        self._limit.start()
+
+    def end(self) -> int:
+        """Tell the process to end; return its exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        status = self.process.wait(START_SECONDS)
+        self._limit.cancel()
+        return status
+
+    def said(self) -> str:
+        """Return what it wrote to stderr."""
+        self._errors.seek(0)
+        return self._errors.read()
+
+
+def test_a_start_that_hangs_is_ended_all_the_same(tmp_path: Path) -> None:
+    code = """
+import sys, threading
+import collector.__main__ as main
+main.END_SECONDS = 0.05
+main.CollectorSettings.load = lambda: (print('loading', flush=True), threading.Event().wait())
+"""
+    script = Script(code, tmp_path)
+    assert script.process.stdout is not None
+    assert script.process.stdout.readline() == "loading\n"
+    assert script.end() == 1
+
+
+def test_publishing_again_ends_in_a_sentence_when_it_is_told_to(tmp_path: Path) -> None:
+    kafka = MockKafka()
+    code = f"""
+import sys
+import collector.__main__ as main, collector.producer as producer
+producer.client_config = lambda *_: {{"bootstrap.servers": "{kafka.address}"}}
+"""
+    (tmp_path / "journal").mkdir()
+    for started, lines in enumerate([1, 10**6]):
+        path = tmp_path / "journal" / f"{journal_id(started, 'live')}.jsonl"
+        path.write_bytes(encode(Frame(1, TRADE)) * lines)
+    script = Script(code, tmp_path, "--republish")
+    wait_until(lambda: "Published" in script.said(), "the first journal", START_SECONDS, 0.05)
+    assert script.end() == 1
+    assert script.said().splitlines()[-1] == (
+        "The journal was published in part only, because the command was ended; start it again."
     )
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-c", code],
-        env={
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": os.pathsep.join(str(path) for path in ROOT.glob("*/src")),
-        },
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    limit = threading.Timer(START_SECONDS, process.kill)
-    limit.start()
-    assert process.stdout.readline() == "loading\n"
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(START_SECONDS) == 1
-    limit.cancel()
