@@ -71,6 +71,16 @@ class Compose:
         """Return the rows that Presto gives."""
         return json.loads(self.market("presto", "query", sql, "--json"))
 
+    def forecast(self, symbol: str) -> list[str]:
+        """Forecast one symbol in its container; return the states of the attempts that this has stored."""
+        attempts = (
+            "select forecast_time, status from cassandra.market.gbm_parameters "
+            f"where symbol = '{symbol}' and day >= current_date - interval '1' day"
+        )
+        before = [row["forecast_time"] for row in self.query(attempts)]
+        self.market("gbm-analysis", "forecast", "--symbol", symbol)
+        return [row["status"] for row in self.query(attempts) if row["forecast_time"] not in before]
+
     def containers(self, *services: str) -> list[dict[str, Any]]:
         """Return what docker says of each container of the project, or of some services."""
         ids = self.run("ps", "-a", "-q", *services).split()
