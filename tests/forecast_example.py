@@ -15,7 +15,7 @@ from streamlit_pages.simulation import (
     simulation,
     stored_scenario,
 )
-from streamlit_pages.store import Distribution, Forecast, Parameters
+from streamlit_pages.store import Distribution, Figures, Forecast, Judgement, Parameters
 
 YEAR = 31_557_600.0
 MADE = datetime(2026, 3, 4, 15, tzinfo=UTC)
@@ -70,3 +70,14 @@ def simulated(**changes: Any) -> Simulation:
     scenario = replace(stored_scenario(PARAMETERS, STORED), **changes)
     model = scenario_model(MODEL, scenario)
     return simulation(STORED, model, scenario, simulate_tally(model, scenario, len(SECONDS)))
+
+
+def figures(**changes: Any) -> Figures:
+    """Return the figures of 161 forecasts that fared well."""
+    bins = (16, 16, 16, 16, 17, 16, 16, 16, 16, 16)
+    return Figures(161, 0.516, 0.876, 0.68, 0.32, 55.1, 55.3, 3.1, bins)._replace(**changes)
+
+
+def judgement(forecast: Figures, scope: str = "overall", name: str = "all") -> Judgement:
+    plain = figures(crps=56.0, log_score=2.8)
+    return Judgement(scope, name, MADE - timedelta(days=5), MADE, forecast, plain)

@@ -13,6 +13,7 @@ from streamlit_pages.store import (
     Distribution,
     Forecast,
     Gap,
+    Judgement,
     Parameters,
     Score,
     Store,
@@ -61,6 +62,12 @@ def distribution(symbol: str, forecast_time: datetime) -> Distribution:
 def scores(symbol: str) -> tuple[Score, ...]:
     """Return the scores of the forecasts of the last FORECAST_DAYS, oldest first."""
     return _store().scores(symbol, *_last_days())
+
+
+@st.cache_data(ttl=30, show_spinner=False)
+def judgements() -> tuple[Judgement, ...]:
+    """Return how all forecasts fared, those of each asset class and those of each symbol."""
+    return _store().judgements()
 
 
 @st.cache_data(ttl=5, max_entries=64, show_spinner=False)

@@ -1,6 +1,6 @@
 """The pages' charts, as pure functions of the data."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -8,8 +8,11 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from common.colors import symbol_color
 from common.gbm.model import Model
-from streamlit_pages.candles import Bars, Counts, Floats, Times, break_at_gaps, max_gap_seconds
+from streamlit_pages.candles import Bars, Floats, Times, break_at_gaps, max_gap_seconds
+from streamlit_pages.comparison import changes
+from streamlit_pages.record import Running
 from streamlit_pages.simulation import Simulation
 from streamlit_pages.store import Distribution, Forecast, Gap, to_datetime64
 
@@ -145,26 +148,151 @@ def distribution_chart(
     return _finish(figure, 380, view, barmode="overlay", bargap=0, hovermode="x")
 
 
-def pit_chart(counts: Counts) -> go.Figure:
-    """Draw the PIT histogram of outcomes, in equal bins from 0 to 1; calibrated forecasts make it uniform."""
+def pit_chart(counts: Sequence[int], plain: Sequence[int] | None = None) -> go.Figure:
+    """Draw the PIT histogram of outcomes, in equal bins from 0 to 1; calibrated forecasts make it uniform.
+
+    `plain` are the counts of the plain model, drawn beside.
+    """
     bins = len(counts)
     figure = go.Figure()
     figure.add_bar(
         x=(np.arange(bins) + 0.5) / bins,
         y=counts,
         width=1 / bins,
-        name="forecasts",
+        name="forecast",
         marker={"color": STORED, "opacity": 0.6},
     )
+    if plain is not None:
+        figure.add_scatter(
+            x=(np.arange(bins) + 0.5) / bins,
+            y=plain,
+            name="plain GBM",
+            mode="lines",
+            line={"color": SCENARIO, "width": 2, "shape": "hvh"},
+        )
     figure.add_hline(
-        y=float(counts.sum()) / bins,
+        y=float(sum(counts)) / bins,
         line={"color": MUTED, "dash": "dash", "width": 1},
         annotation={"text": "uniform", "font": {"size": 11, "color": MUTED}},
         annotation_position="top right",
     )
     figure.update_xaxes(title="quantile of the outcome in its forecast (PIT)", tickformat=".0%", range=[0, 1])
     figure.update_yaxes(title="forecasts", rangemode="tozero")
-    return _finish(figure, 260, "pit", showlegend=False, bargap=0.05)
+    return _finish(figure, 260, "pit", showlegend=plain is not None, bargap=0.05)
+
+
+def coverage_chart(record: Running, view: str) -> go.Figure:
+    """Draw the share of outcomes inside both bands up to each forecast, beside what it should be."""
+    figure = go.Figure()
+    for share, inside, color in ((0.9, record.inside_90, STORED), (0.5, record.inside_50, VWAP)):
+        figure.add_scatter(
+            x=record.times,
+            y=inside,
+            name=f"inside the {share:.0%} band",
+            mode="lines",
+            line={"color": color, "width": 2},
+            hovertemplate="%{y:.1%}",
+        )
+        figure.add_hline(y=share, line={"color": color, "dash": "dash", "width": 1})
+    figure.update_yaxes(range=[0, 1.02], tickformat=".0%")
+    return _finish(figure, 280, view, hovermode="x unified")
+
+
+def skill_chart(record: Running, view: str) -> go.Figure:
+    """Draw the forecast's CRPS skill up to each forecast, against the naive forecast and the plain model."""
+    figure = go.Figure()
+    for skill, name, color in (
+        (record.naive_skill, "against “no change”", STORED),
+        (record.plain_skill, "against plain GBM", SCENARIO),
+    ):
+        figure.add_scatter(
+            x=record.times,
+            y=skill,
+            name=name,
+            mode="lines",
+            line={"color": color, "width": 2},
+            hovertemplate="%{y:+.1%}",
+        )
+    figure.add_hline(y=0, line={"color": MUTED, "dash": "dash", "width": 1})
+    figure.update_yaxes(tickformat="+.0%")
+    return _finish(figure, 280, view, hovermode="x unified")
+
+
+def changes_chart(candles: Mapping[str, Bars], view: str) -> go.Figure:
+    """Draw each symbol's change since its first candle, in the symbol's color."""
+    figure = go.Figure()
+    for symbol, bars in candles.items():
+        times, values = changes(bars)
+        figure.add_scatter(
+            x=times,
+            y=values,
+            name=symbol,
+            mode="lines",
+            line={"color": symbol_color(symbol), "width": 2},
+            hovertemplate="%{y:+.2%}",
+        )
+    figure.add_hline(y=0, line={"color": MUTED, "dash": "dash", "width": 1})
+    figure.update_yaxes(side="right", tickformat="+.2%")
+    return _finish(figure, 420, f"{view} {' '.join(candles)}", hovermode="x unified")
+
+
+def small_candles_chart(candles: Mapping[str, Bars], view: str) -> go.Figure:
+    """Draw each symbol's candles in a chart of its own, over the same span of time."""
+    columns = min(2, len(candles))
+    rows = -(-len(candles) // columns)
+    figure = make_subplots(rows, columns, subplot_titles=list(candles), shared_xaxes="all")
+    for place, bars in enumerate(candles.values()):
+        figure.add_candlestick(
+            x=bars.start,
+            open=bars.open,
+            high=bars.high,
+            low=bars.low,
+            close=bars.close,
+            increasing={"line": {"color": UP, "width": 1}, "fillcolor": UP},
+            decreasing={"line": {"color": DOWN, "width": 1}, "fillcolor": DOWN},
+            name=list(candles)[place],
+            row=place // columns + 1,
+            col=place % columns + 1,
+        )
+    figure.update_xaxes(rangeslider_visible=False)
+    figure.update_yaxes(side="right", tickformat=_PRICE)
+    return _finish(figure, 60 + 260 * rows, f"{view} {' '.join(candles)}", showlegend=False)
+
+
+def correlation_chart(symbols: Sequence[str], matrix: Floats) -> go.Figure:
+    """Draw a matrix of correlations (symbols, symbols); a cell without one stays empty."""
+    figure = go.Figure()
+    figure.add_heatmap(
+        x=list(symbols),
+        y=list(symbols),
+        z=matrix,
+        zmin=-1,
+        zmax=1,
+        colorscale="RdBu",
+        texttemplate="%{z:.2f}",
+        hovertemplate="%{y} and %{x}: %{z:.3f}<extra></extra>",
+    )
+    figure.update_yaxes(autorange="reversed")
+    return _finish(figure, 120 + 36 * max(6, len(symbols)), "correlations")
+
+
+def widths_chart(symbols: Sequence[str], narrow: Floats, wide: Floats) -> go.Figure:
+    """Draw the widths of the 50 % and the 90 % band of each symbol's forecast."""
+    figure = go.Figure()
+    for values, name, opacity in ((wide, "90 % band", 0.45), (narrow, "50 % band", 1.0)):
+        figure.add_bar(
+            x=values,
+            y=list(symbols),
+            orientation="h",
+            name=name,
+            marker={"color": [symbol_color(symbol) for symbol in symbols], "opacity": opacity},
+            hovertemplate="%{x:.3%}",
+        )
+    figure.update_xaxes(tickformat=".2%", rangemode="tozero")
+    figure.update_yaxes(autorange="reversed")
+    return _finish(
+        figure, 120 + 36 * max(6, len(symbols)), "widths", barmode="overlay", hovermode="y unified"
+    )
 
 
 def _price_range(low: float, high: float, lowest: float, highest: float) -> list[float]:

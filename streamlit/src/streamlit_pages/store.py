@@ -14,9 +14,12 @@ from common.symbols import SYMBOLS_BUCKET
 from streamlit_pages.candles import Bars, Counts, Floats, Times
 
 TIMEOUT_SECONDS = 10.0
+SCOPES = ("overall", "class", "symbol")
 
 _BARS = "window_start, open, high, low, close, volume, value_sum, value_volume, trade_count"
 _FORECAST = "target_time, spot, paths, p05, p25, p50, p75, p95, mean, actual, volatility_seconds"
+_SPAN = ("first_forecast_time", "last_forecast_time")
+_OF_BOTH_MODELS = {"forecasts", "naive_crps"}  # do not depend on the model, and are stored once
 _OF_FORECAST = "symbol = ? AND day = ? AND forecast_time = ?"
 
 
@@ -66,7 +69,7 @@ class Parameters(NamedTuple):
 
 
 class Score(NamedTuple):
-    """The scores of a past forecast."""
+    """The scores of a past forecast; those of an early version have the first seven columns only."""
 
     forecast_time: datetime
     crps: float
@@ -75,6 +78,41 @@ class Score(NamedTuple):
     inside_90: bool
     absolute_error: float
     naive_absolute_error: float
+    spot: float | None = None
+    actual: float | None = None
+    standardised: float | None = None
+    plain_crps: float | None = None
+
+
+class Figures(NamedTuple):
+    """How forecasts fared together: shares inside the bands, p-values of Kupiec's tests of them, mean scores.
+
+    CRPS are in basis points of the spot; `pit_histogram` counts outcomes in equal bins from 0 to 1.
+    """
+
+    forecasts: int
+    inside_50: float
+    inside_90: float
+    kupiec_50: float
+    kupiec_90: float
+    crps: float
+    naive_crps: float
+    log_score: float
+    pit_histogram: tuple[int, ...]
+
+
+class Judgement(NamedTuple):
+    """How the forecasts of a group fared, and how the same without their mixture would have.
+
+    `scope` is `overall`, `class` or `symbol`; `name` says which. The times are None where they are not known.
+    """
+
+    scope: str
+    name: str
+    first: datetime | None
+    last: datetime | None
+    forecast: Figures
+    plain: Figures
 
 
 class Gap(NamedTuple):
@@ -187,6 +225,14 @@ class Store:
         all_rows = (Score(*map(_utc, row)) for row in rows)
         return tuple(sorted(row for row in all_rows if start <= row.forecast_time < end))
 
+    def judgements(self) -> tuple[Judgement, ...]:
+        """Return how all forecasts fared, those of each asset class and those of each symbol."""
+        plain = (f"plain_{name}" for name in Figures._fields if name not in _OF_BOTH_MODELS)
+        columns = ("scope", "name", *_SPAN, *Figures._fields, *plain)
+        rows = self._read(", ".join(columns), "gbm_judgements", "scope IN ?", list(SCOPES))
+        judgements = (_judgement(dict(zip(columns, map(_utc, row), strict=True))) for row in rows)
+        return tuple(sorted(judgements, key=lambda one: (SCOPES.index(one.scope), one.name)))
+
     def gaps(self, start: datetime, end: datetime) -> tuple[Gap, ...]:
         """Return the feed's gaps that ended in [start, end), oldest first."""
         where, days = "day IN ? AND at >= ? AND at < ?", list(_days(start, end))
@@ -207,6 +253,15 @@ class Store:
             yield from self._session.execute(self._prepared[query], values, timeout=TIMEOUT_SECONDS)
         except ERRORS as error:
             raise StoreUnavailableError(explain_error(error)) from error
+
+
+def _judgement(row: dict[str, Any]) -> Judgement:
+    def of(prefix: str) -> Figures:
+        names = {name: name if name in _OF_BOTH_MODELS else prefix + name for name in Figures._fields}
+        values = {field: row[column] for field, column in names.items()}
+        return Figures(**{**values, "pit_histogram": tuple(values["pit_histogram"])})
+
+    return Judgement(row["scope"], row["name"], *(row[name] for name in _SPAN), of(""), of("plain_"))
 
 
 def to_datetime64(moment: datetime) -> np.datetime64:

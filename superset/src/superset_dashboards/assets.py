@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from common.colors import COLORS
 from superset_dashboards.charts import Asset, place_in_sections, query_context
 from superset_dashboards.layout import dashboard_layout
 
@@ -82,7 +83,8 @@ def _complete_chart(chart: Asset) -> Asset:
 def _complete_dashboard(dashboard: Asset, charts: Mapping[str, Asset]) -> Asset:
     kept = {key: value for key, value in dashboard.items() if key not in ("tabs", "notes")}
     position = dashboard_layout(dashboard["dashboard_title"], dashboard["tabs"], charts, dashboard["notes"])
-    return {"description": None, "version": VERSION, **kept, "position": position}
+    metadata = {**dashboard["metadata"], "label_colors": COLORS}
+    return {"description": None, "version": VERSION, **kept, "metadata": metadata, "position": position}
 
 
 def _complete_dataset(dataset: Asset, database_uuid: str) -> Asset:

@@ -10,7 +10,7 @@ from cassandra import InvalidRequest, OperationTimedOut
 
 from common.bars import BAR_SECONDS
 from cql import read_tables
-from streamlit_pages.store import Parameters, Store, StoreUnavailableError
+from streamlit_pages.store import Figures, Parameters, Store, StoreUnavailableError
 
 TABLES = read_tables()
 # As the driver returns times: without a zone.
@@ -55,7 +55,8 @@ def test_every_query_names_columns_of_the_schema_and_the_whole_partition_key() -
     store.distribution("AAPL", START)
     store.scores("AAPL", START, END)
     store.gaps(START, END)
-    assert len({read.table for read in session.reads}) == 7
+    store.judgements()
+    assert len({read.table for read in session.reads}) == 8
     for read in session.reads:
         table = TABLES[read.table]
         assert set(read.columns) <= table.columns.keys(), read.table
@@ -64,6 +65,38 @@ def test_every_query_names_columns_of_the_schema_and_the_whole_partition_key() -
         partition = set((key[1] or key[2]).split(", "))
         assert partition <= set(re.findall(r"(\w+) (?:= \?|IN \?)", read.conditions)), read.table
         assert read.conditions.count("?") == len(read.values)
+
+
+def test_judgements_hold_the_figures_of_both_models() -> None:
+    forecast = {name: float(place) for place, name in enumerate(Figures._fields, 1)}
+    plain = {f"plain_{name}": value + 100 for name, value in forecast.items()}
+    row = {
+        **plain,
+        **forecast,
+        "scope": "symbol",
+        "name": "AAPL",
+        "first_forecast_time": AT,
+        "last_forecast_time": AT + timedelta(hours=1),
+        "pit_histogram": [1, 2],
+        "plain_pit_histogram": [3, 4],
+    }
+    session = Session()
+    Store(session).judgements()
+    columns = session.reads[0].columns
+    overall = {**row, "scope": "overall", "name": "all"}
+    session.rows["gbm_judgements"] = [tuple(one[name] for name in columns) for one in (row, overall)]
+    first, second = Store(session).judgements()
+    assert (first.scope, second.scope, second.name) == ("overall", "symbol", "AAPL")
+    assert (second.first, second.last) == (
+        AT.replace(tzinfo=UTC),
+        AT.replace(tzinfo=UTC) + timedelta(hours=1),
+    )
+    own, other = second.forecast._asdict(), second.plain._asdict()
+    assert own == {**forecast, "pit_histogram": (1, 2)}
+    shared = {name: forecast[name] for name in ("forecasts", "naive_crps")}
+    assert other == {name: value + 100 for name, value in forecast.items()} | shared | {
+        "pit_histogram": (3, 4)
+    }
 
 
 def test_the_table_of_bars_is_that_of_the_bar_length() -> None:

@@ -75,6 +75,8 @@ PURE = (
     "stream_processor.offsets",
     "stream_processor.windows",
     "streamlit_pages.candles",
+    "streamlit_pages.comparison",
+    "streamlit_pages.record",
     "streamlit_pages.scorecard",
     "streamlit_pages.simulation",
     "superset_dashboards.charts",

@@ -17,6 +17,7 @@ from streamlit_pages.store import Distribution, Forecast, Parameters, StoreUnava
 
 REFRESH_SECONDS = 15
 LATEST = "latest"
+ADDRESS_KEY = "forecast"  # in the query of the page's address
 SHOWN_CLOSES = 360
 CHART = {"displayModeBar": False}
 
@@ -60,11 +61,22 @@ def _select_forecast(symbol: str, usable: list[Parameters]) -> Parameters | None
     times = {row.forecast_time.isoformat(): row for row in usable}
     labels = {key: formats.moment(row.forecast_time) for key, row in times.items()}
     labels[LATEST] = f"Latest, made {formats.moment(usable[0].forecast_time)}"
+    key = f"forecast {symbol}"
+    if (named := st.query_params.get(ADDRESS_KEY)) in times:
+        st.session_state.setdefault(key, named)
+
+    def name_in_address() -> None:
+        if st.session_state[key] in times:
+            st.query_params[ADDRESS_KEY] = st.session_state[key]
+        else:
+            st.query_params.pop(ADDRESS_KEY, None)
+
     selected = st.selectbox(
         "Forecast",
         [LATEST, *times],
         format_func=labels.__getitem__,
-        key=f"forecast {symbol}",
+        key=key,
+        on_change=name_in_address,
         label_visibility="collapsed",
     )
     return times.get(selected or LATEST, usable[0])

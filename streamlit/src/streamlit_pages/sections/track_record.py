@@ -4,11 +4,11 @@ import streamlit as st
 
 from streamlit_pages import cached_queries, formats
 from streamlit_pages.charts import pit_chart
+from streamlit_pages.record import FEW_FORECASTS
 from streamlit_pages.scorecard import scorecard
 from streamlit_pages.store import StoreUnavailableError
 
 REFRESH_SECONDS = 60
-FEW_FORECASTS = 20
 
 
 @st.fragment(run_every=REFRESH_SECONDS)
@@ -59,7 +59,7 @@ def track_record_section(symbol: str) -> None:
         )
     with chart:
         st.plotly_chart(
-            pit_chart(card.pit_counts),
+            pit_chart(card.pit_counts.tolist()),
             key="pit",
             config={"displayModeBar": False},
             alt=f"Histogram of the probability integral transform of {card.forecasts} outcomes.",

@@ -1,106 +1,16 @@
 """The Forecast page as Streamlit draws it, from a store in memory."""
 
-import json
-from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import numpy as np
 import pytest
 import streamlit as st
-from streamlit.testing.v1 import AppTest
 
-from common.bars import BAR_SECONDS
-from forecast_example import HISTOGRAM, MADE, PARAMETERS, STORED
+from forecast_example import MADE, PARAMETERS
+from page_example import NAME, ExampleStore, metrics, page, texts, traces
 from streamlit_pages import cached_queries
-from streamlit_pages.candles import Bars
 from streamlit_pages.sections import forecast, header, live, scenario, track_record
-from streamlit_pages.store import (
-    Distribution,
-    Forecast,
-    Gap,
-    Parameters,
-    Score,
-    StoreUnavailableError,
-    Symbol,
-    to_datetime64,
-)
-
-# Without the navigation of `app.py`, which AppTest cannot run a second time.
-SCRIPT = "from streamlit_pages.pages.forecast import draw\ndraw()"
-NAME = "BINANCE:BTCUSDT"
-
-
-class ExampleStore:
-    """Answers as `Store` does: one symbol with an hour of bars around one forecast."""
-
-    def __init__(self) -> None:
-        self.source = "demo"
-        self.parameters_rows: tuple[Parameters, ...] = (PARAMETERS,)
-        self.score_rows: tuple[Score, ...] = ()
-        self.gap_rows: tuple[Gap, ...] = ()
-        self.queries: list[str] = []
-
-    def symbols(self) -> tuple[Symbol, ...]:
-        self.queries.append("symbols")
-        last = MADE + timedelta(minutes=30)
-        return (Symbol(NAME, "crypto", self.source, MADE - timedelta(hours=1), last),)
-
-    def bars(self, symbol: str, start: datetime, end: datetime) -> Bars:
-        assert symbol == NAME
-        first, last = max(start, MADE - timedelta(hours=1)), min(end, MADE + timedelta(minutes=30))
-        count = max(0, int((last - first).total_seconds() // BAR_SECONDS))
-        starts = to_datetime64(first) + np.arange(count) * np.timedelta64(BAR_SECONDS, "s")
-        price, ones = np.full(count, 64_000.0), np.ones(count)
-        return Bars(
-            starts, price, price + 2, price - 2, price, ones, price, ones, np.ones(count, dtype=np.int64)
-        )
-
-    def parameters(self, *_: Any) -> tuple[Parameters, ...]:
-        return self.parameters_rows
-
-    def forecast(self, _: str, forecast_time: datetime) -> Forecast:
-        return replace(STORED, forecast_time=forecast_time)
-
-    def distribution(self, *_: Any) -> Distribution:
-        return HISTOGRAM
-
-    def scores(self, *_: Any) -> tuple[Score, ...]:
-        return self.score_rows
-
-    def gaps(self, *_: Any) -> tuple[Gap, ...]:
-        return self.gap_rows
-
-
-@pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[ExampleStore]:
-    """Return a store that the pages read; forget its rows at the end."""
-    example = ExampleStore()
-    monkeypatch.setattr(cached_queries, "_store", lambda: example)
-    st.cache_data.clear()
-    yield example
-    st.cache_data.clear()
-
-
-def page() -> AppTest:
-    app = AppTest.from_string(SCRIPT, default_timeout=60).run()
-    assert not app.exception
-    return app
-
-
-def texts(app: AppTest) -> str:
-    elements = (app.info, app.warning, app.caption, app.markdown, app.title, app.subheader)
-    return "\n".join(str(element.value) for kind in elements for element in kind)
-
-
-def metrics(app: AppTest) -> dict[str, str]:
-    return {metric.label: str(metric.value) for metric in app.metric}
-
-
-def traces(app: AppTest) -> list[set[str]]:
-    specifications = [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
-    return [{trace["name"] for trace in chart["data"] if "name" in trace} for chart in specifications]
+from streamlit_pages.store import Gap, Score, StoreUnavailableError, to_datetime64
 
 
 @pytest.mark.usefixtures("store")
@@ -139,6 +49,18 @@ def test_an_earlier_forecast_can_be_selected(store: ExampleStore) -> None:
     app = picker.select_index(2).run()
     assert not app.exception
     assert "**Price at 15:00:00 UTC**" in texts(app)
+
+
+def test_the_address_names_the_shown_forecast(store: ExampleStore) -> None:
+    earlier = MADE - timedelta(hours=1)
+    store.parameters_rows = (PARAMETERS, PARAMETERS._replace(forecast_time=earlier))
+    app = page(forecast=earlier.isoformat())
+    assert "**Price at 15:00:00 UTC**" in texts(app)
+    app = app.selectbox(key=f"forecast {NAME}").select_index(1).run()
+    assert app.query_params["forecast"] == MADE.isoformat()
+    app = app.selectbox(key=f"forecast {NAME}").select_index(0).run()
+    assert "forecast" not in app.query_params
+    assert "**Price at 16:00:00 UTC**" in texts(page(forecast="no time"))
 
 
 def test_without_forecasts_the_page_says_how_to_make_one(store: ExampleStore) -> None:
