@@ -15,6 +15,7 @@ from forecast_example import HISTOGRAM, MADE, PARAMETERS, STORED
 from streamlit_pages.candles import Bars
 from streamlit_pages.store import (
     Distribution,
+    Event,
     Forecast,
     Gap,
     Judgement,
@@ -36,6 +37,7 @@ class ExampleStore:
         self.source = "demo"
         self.parameters_rows: tuple[Parameters, ...] = (PARAMETERS,)
         self.score_rows: tuple[Score, ...] = ()
+        self.event_rows: tuple[Event, ...] = ()
         self.gap_rows: tuple[Gap, ...] = ()
         self.judgement_rows: tuple[Judgement, ...] = ()
         self.names = (NAME,)
@@ -71,6 +73,9 @@ class ExampleStore:
 
     def judgements(self) -> tuple[Judgement, ...]:
         return self.judgement_rows
+
+    def events(self, *_: Any) -> tuple[Event, ...]:
+        return self.event_rows
 
     def gaps(self, *_: Any) -> tuple[Gap, ...]:
         return self.gap_rows

@@ -6,11 +6,14 @@ from datetime import UTC, datetime, timedelta
 import streamlit as st
 
 from common.cassandra import ERRORS, connect, explain_error
+from common.dead_letters import DeadLetter
 from common.settings import SettingsError
+from streamlit_pages.broker import Broker, BrokerUnavailableError, Message, Partition
 from streamlit_pages.candles import Bars, join
 from streamlit_pages.settings import StreamlitSettings
 from streamlit_pages.store import (
     Distribution,
+    Event,
     Forecast,
     Gap,
     Judgement,
@@ -76,6 +79,30 @@ def gaps(start: datetime, end: datetime) -> tuple[Gap, ...]:
     return _store().gaps(start, end)
 
 
+@st.cache_data(ttl=5, show_spinner=False)
+def events(start: datetime, end: datetime) -> tuple[Event, ...]:
+    """Return the feed's events in [start, end), oldest first."""
+    return _store().events(start, end)
+
+
+@st.cache_data(ttl=5, show_spinner=False)
+def partitions() -> tuple[Partition, ...]:
+    """Return every partition of Kafka's topics."""
+    return _broker().partitions()
+
+
+@st.cache_data(ttl=5, max_entries=16, show_spinner=False)
+def messages(topic: str, number: int | None, symbol: str | None, limit: int) -> tuple[Message, ...]:
+    """Return the newest messages of a topic, newest first."""
+    return _broker().newest(topic, number, symbol, limit)
+
+
+@st.cache_data(ttl=5, max_entries=16, show_spinner=False)
+def dead_letters(symbol: str | None, limit: int) -> tuple[DeadLetter, ...]:
+    """Return the newest dead letters, newest first."""
+    return _broker().dead_letters(symbol, limit)
+
+
 @st.cache_data(ttl=60, max_entries=64, show_spinner=False)
 def _settled_bars(symbol: str, start: datetime, end: datetime) -> Bars:
     return _store().bars(symbol, start, end)
@@ -96,6 +123,14 @@ def _store() -> Store:
         raise StoreUnavailableError(str(error)) from error
     except ERRORS as error:
         raise StoreUnavailableError(explain_error(error)) from error
+
+
+@st.cache_resource(show_spinner=False)
+def _broker() -> Broker:
+    try:
+        return Broker(StreamlitSettings.load())
+    except SettingsError as error:
+        raise BrokerUnavailableError(str(error)) from error
 
 
 def _hour(moment: datetime) -> datetime:

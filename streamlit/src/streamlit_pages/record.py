@@ -117,11 +117,9 @@ def read_backtest(text: str) -> tuple[Judgement, ...]:
 
 
 def _figures(entry: dict[str, Any]) -> Figures:
-    values = {name: entry[name] for name in Figures._fields}
-    bins = values.pop("pit_histogram")
-    return Figures(
-        **{name: float(value) for name, value in values.items()}, pit_histogram=tuple(bins)
-    )._replace(forecasts=int(values["forecasts"]))
+    values: dict[str, Any] = {name: float(entry[name]) for name in Figures._fields[:-1]}
+    bins = tuple(map(int, entry["pit_histogram"]))
+    return Figures(**{**values, "forecasts": int(values["forecasts"]), "pit_histogram": bins})
 
 
 def _running_skill(own: Floats, reference: Floats) -> Floats:

@@ -2,11 +2,12 @@
 
 from pydantic import SecretStr
 
-from common.settings import CassandraSettings, Port
+from common.settings import CassandraSettings, KafkaSettings, Port
 
 
-class StreamlitSettings(CassandraSettings):
+class StreamlitSettings(CassandraSettings, KafkaSettings):
     """Where the pages read, and where they are served."""
 
     cassandra_streamlit_password: SecretStr
+    kafka_streamlit_password: SecretStr
     streamlit_port: Port = 8501

@@ -115,6 +115,16 @@ class Judgement(NamedTuple):
     plain: Figures
 
 
+class Event(NamedTuple):
+    """What happened to the connection with the feed; `gap_seconds` is for how long nothing was received."""
+
+    at: datetime
+    session: str
+    kind: str
+    detail: str | None
+    gap_seconds: float | None
+
+
 class Gap(NamedTuple):
     """A stretch of time without the feed."""
 
@@ -233,15 +243,19 @@ class Store:
         judgements = (_judgement(dict(zip(columns, map(_utc, row), strict=True))) for row in rows)
         return tuple(sorted(judgements, key=lambda one: (SCOPES.index(one.scope), one.name)))
 
+    def events(self, start: datetime, end: datetime) -> tuple[Event, ...]:
+        """Return the feed's events in [start, end), oldest first."""
+        where, days = "day IN ? AND at >= ? AND at < ?", list(_days(start, end))
+        rows = self._read(_names(Event), "feed_events", where, days, start, end)
+        return tuple(sorted((Event(*map(_utc, row)) for row in rows), key=lambda event: event[:3]))
+
     def gaps(self, start: datetime, end: datetime) -> tuple[Gap, ...]:
         """Return the feed's gaps that ended in [start, end), oldest first."""
-        where, days = "day IN ? AND at >= ? AND at < ?", list(_days(start, end))
-        rows = self._read("kind, at, gap_seconds, detail", "feed_events", where, days, start, end)
         return tuple(
             sorted(
-                Gap(_utc(at) - timedelta(seconds=seconds), _utc(at), detail or "")
-                for kind, at, seconds, detail in rows
-                if kind == "gap" and seconds is not None
+                Gap(event.at - timedelta(seconds=event.gap_seconds), event.at, event.detail or "")
+                for event in self.events(start, end)
+                if event.kind == "gap" and event.gap_seconds is not None
             )
         )
 
@@ -261,7 +275,8 @@ def _judgement(row: dict[str, Any]) -> Judgement:
         values = {field: row[column] for field, column in names.items()}
         return Figures(**{**values, "pit_histogram": tuple(values["pit_histogram"])})
 
-    return Judgement(row["scope"], row["name"], *(row[name] for name in _SPAN), of(""), of("plain_"))
+    first, last = (row[name] for name in _SPAN)
+    return Judgement(row["scope"], row["name"], first, last, of(""), of("plain_"))
 
 
 def to_datetime64(moment: datetime) -> np.datetime64:

@@ -7,11 +7,13 @@ import pytest
 from confluent_kafka import Producer
 from pydantic import SecretStr
 
+from common import dead_letters as common_module
+from common.dead_letters import DeadLetter
 from common.identity import journal_id
 from mock_kafka import MockKafka
 from ops.errors import MarketError
 from ops.inspection import dead_letters as module
-from ops.inspection.dead_letters import DeadLetter, dead_letters, text
+from ops.inspection.dead_letters import dead_letters, text
 from ops.settings import OpsSettings
 from stack import free_ports
 
@@ -92,7 +94,7 @@ def test_letters_of_the_stream_processor_and_garbage_are_shown_too(tmp_path: Pat
 def test_the_newest_come_first_each_once_and_no_more_than_asked_for(
     tmp_path: Path, kafka: MockKafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "CHUNK_MESSAGES", 4)
+    monkeypatch.setattr(common_module, "CHUNK_MESSAGES", 4)
     send(kafka, *(letter(line, "A" if line % 2 else "B") for line in range(1, 11)), letter(3, "A"))
     lines = [one.line for one in dead_letters(settings(tmp_path), None, 100)]
     assert lines == [3, 10, 9, 8, 7, 6, 5, 4, 2, 1]

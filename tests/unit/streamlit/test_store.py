@@ -181,10 +181,10 @@ def test_a_histogram_keeps_counts_whole() -> None:
 def test_gaps_are_the_events_with_a_length() -> None:
     later = AT + timedelta(seconds=30)
     rows = [
-        ("gap", later, 20.0, None),
-        ("connected", AT, None, "first"),
-        ("gap", AT, 5.0, "silent"),
-        ("gap", AT, None, None),
+        (later, "s1", "gap", None, 20.0),
+        (AT, "s1", "connected", "first", None),
+        (AT, "s1", "gap", "silent", 5.0),
+        (AT, "s2", "gap", None, None),
     ]
     gaps = Store(Session(feed_events=rows)).gaps(START, END)
     assert [(gap.end - gap.start).total_seconds() for gap in gaps] == [5.0, 20.0]

@@ -1,14 +1,8 @@
-"""What was refused, why, and where its frame is in the journal."""
+"""What `./market dead-letters` shows."""
 
-import time
-from collections.abc import Iterator
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, NamedTuple
+from confluent_kafka import Consumer, KafkaException
 
-import orjson
-from confluent_kafka import Consumer, KafkaException, TopicPartition
-
+from common.dead_letters import DeadLetter, newest_dead_letters
 from ops.clients import kafka_config
 from ops.errors import MarketError
 from ops.settings import OpsSettings
@@ -17,27 +11,7 @@ from ops.settings import OpsSettings
 ANSWER_SECONDS = 15.0
 # Long enough for some million letters, of which few are of the symbol that is asked for.
 SEARCH_SECONDS = 60.0
-CHUNK_MESSAGES = 2_000
 CONTENT_CHARACTERS = 60
-
-
-class DeadLetter(NamedTuple):
-    """One refused trade, or frame; what is unknown is None.
-
-    `journal` is the file that holds its frame, in `line`, as long as it is kept; `position` is the trade's
-    place in the frame.
-    """
-
-    at: str
-    symbol: str | None
-    reason: str
-    trades: int
-    frame: str | None
-    journal: str | None
-    line: int | None
-    position: int | None
-    trade_id: str | None
-    content: str
 
 
 def dead_letters(settings: OpsSettings, symbol: str | None, limit: int) -> list[DeadLetter]:
@@ -47,7 +21,6 @@ def dead_letters(settings: OpsSettings, symbol: str | None, limit: int) -> list[
     """
     if not settings.kafka_ops_password.get_secret_value():
         raise MarketError(f"No stack was ever started in {settings.market_home}: start one with ./market up.")
-    topic = settings.dead_letter_topic
     consumer = Consumer(
         {
             **kafka_config(settings),
@@ -56,45 +29,28 @@ def dead_letters(settings: OpsSettings, symbol: str | None, limit: int) -> list[
             "fetch.wait.max.ms": 10,
         }
     )
-    found: dict[tuple[Any, ...], DeadLetter] = {}
-    deadline = time.monotonic() + SEARCH_SECONDS
     try:
-        for number in consumer.list_topics(topic, timeout=ANSWER_SECONDS).topics[topic].partitions:
-            for message in _newest_first(consumer, TopicPartition(topic, number), deadline):
-                letter = parse(message, settings.market_home / "journal")
-                if symbol is None or letter.symbol == symbol:
-                    found.setdefault((letter.frame, letter.position, letter.trade_id, letter.content), letter)
-                if len(found) >= limit:
-                    break
+        return newest_dead_letters(
+            consumer,
+            settings.dead_letter_topic,
+            settings.market_home / "journal",
+            symbol=symbol,
+            limit=limit,
+            answer=ANSWER_SECONDS,
+            search=SEARCH_SECONDS,
+        )
     except KafkaException:
         raise MarketError(
             f"Kafka did not answer at {settings.bootstrap_servers} within {ANSWER_SECONDS:.0f} s; "
             "see ./market status, or start it with ./market up."
         ) from None
+    except TimeoutError:
+        raise MarketError(
+            f"The dead letters could not be searched within {SEARCH_SECONDS:.0f} s; "
+            "ask for fewer with --limit."
+        ) from None
     finally:
         consumer.close()
-    return list(found.values())
-
-
-def parse(message: Any, journals: Path) -> DeadLetter:
-    """Read a message of the dead-letter topic, whoever sent it."""
-    headers = {name: (value or b"").decode("utf-8", "replace") for name, value in message.headers() or []}
-    content = (message.value() or b"").decode("utf-8", "backslashreplace")
-    frame = headers.get("frame")
-    journal, _, line = (frame or "").partition(":")
-    key = message.key()
-    return DeadLetter(
-        at=datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC).isoformat(timespec="milliseconds"),
-        symbol=key.decode("utf-8", "replace") if key else _symbol(content),
-        reason=headers.get("reason", "no reason was given"),
-        trades=_number(headers.get("trades")) or 1,
-        frame=frame,
-        journal=_journal_file(journals, journal),
-        line=_number(line),
-        position=_number(headers.get("position")),
-        trade_id=headers.get("trade_id"),
-        content=content,
-    )
 
 
 def text(letters: list[DeadLetter]) -> str:
@@ -115,43 +71,3 @@ def text(letters: list[DeadLetter]) -> str:
             for letter in letters
         ]
     )
-
-
-def _newest_first(consumer: Consumer, partition: TopicPartition, deadline: float) -> Iterator[Any]:
-    """Yield a partition's messages from its end backwards, chunk by chunk."""
-    low, high = consumer.get_watermark_offsets(partition, timeout=ANSWER_SECONDS)
-    while high > low:
-        start = max(low, high - CHUNK_MESSAGES)
-        consumer.assign([TopicPartition(partition.topic, partition.partition, start)])
-        chunk: list[Any] = []
-        while not chunk or chunk[-1].offset() < high - 1:
-            messages = consumer.consume(high - start - len(chunk), timeout=1.0)
-            chunk += [message for message in messages if message.error() is None]
-            if time.monotonic() > deadline:
-                raise MarketError(
-                    f"The dead letters could not be searched within {SEARCH_SECONDS:.0f} s; "
-                    "ask for fewer with --limit."
-                )
-        yield from reversed(chunk)
-        high = start
-
-
-def _journal_file(journals: Path, journal: str) -> str | None:
-    for suffix in (".jsonl", ".jsonl.gz"):
-        path = journals / f"{journal}{suffix}"
-        if journal and path.exists():
-            return str(path)
-    return None
-
-
-def _symbol(content: str) -> str | None:
-    try:
-        trade = orjson.loads(content)
-    except orjson.JSONDecodeError:
-        return None
-    symbol = trade.get("s") if isinstance(trade, dict) else None
-    return symbol if isinstance(symbol, str) else None
-
-
-def _number(text: str | None) -> int | None:
-    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 20 else None
