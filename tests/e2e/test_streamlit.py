@@ -1,6 +1,7 @@
 """The page in a real browser, over a stack that came up on an empty store with the demo feed."""
 
 import math
+import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,12 +10,17 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
+from confluent_kafka import Producer
 from playwright.sync_api import Browser, Page, expect
 from scipy.optimize import brentq
 from scipy.stats import invgamma, norm
 
+from collector.journal import read_lines
+from common.frames import read_frame
+from common.recording import decode
 from ops.lifecycle.supervision import Supervisor
-from stack import Stack
+from stack import Stack, wait_until
+from topics import admin_login
 
 SYMBOL = "BINANCE:BTCUSDT"
 PROBABILITIES = {"5 %": 0.05, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "95 %": 0.95}
@@ -29,23 +35,29 @@ pytestmark = pytest.mark.timeout(1200)
 
 
 @pytest.fixture
-def page(demo_stack: Stack, browser: Browser, tmp_path: Path) -> Iterator[Page]:
-    """Open the page of one symbol; at the end keep a picture, and check that no error was shown or logged."""
+def empty_page(browser: Browser, tmp_path: Path) -> Iterator[Page]:
+    """Return a page; at the end keep a picture, and check that no error was shown or logged."""
     page = browser.new_page(viewport={"width": 1500, "height": 2400}, timezone_id="Asia/Kolkata")
     page.set_default_timeout(WAIT_MS)
     errors: list[str] = []
     hosts: set[str | None] = set()
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("request", lambda request: hosts.add(urlsplit(request.url).hostname))
-    page.goto(f"http://127.0.0.1:{demo_stack.settings['STREAMLIT_PORT']}/?symbol={SYMBOL}")
-    for key in ("candles", "fan", "distribution"):
-        page.wait_for_function(f"{figure(key)}?.data.length > 0", timeout=OPEN_MS)
     yield page
     page.screenshot(path=tmp_path / "page.png", timeout=WAIT_MS)
     assert page.get_by_test_id("stException").count() == 0
     assert errors == []
     assert hosts <= {"127.0.0.1", None, ""}
     page.close()
+
+
+@pytest.fixture
+def page(demo_stack: Stack, empty_page: Page) -> Page:
+    """Open the page of one symbol."""
+    empty_page.goto(address(demo_stack, f"?symbol={SYMBOL}"))
+    for key in ("candles", "fan", "distribution"):
+        empty_page.wait_for_function(f"{figure(key)}?.data.length > 0", timeout=OPEN_MS)
+    return empty_page
 
 
 @pytest.fixture
@@ -74,6 +86,22 @@ def parameters(demo_stack: Stack, page: Page) -> Any:
         "degrees_of_freedom": row.degrees_of_freedom,
         "prob_up": row.prob_up,
     }
+
+
+def address(stack: Stack, path: str) -> str:
+    return f"http://127.0.0.1:{stack.settings['STREAMLIT_PORT']}/{path}"
+
+
+def cells(page: Page, key: str) -> list[dict[str, str]]:
+    """Return the rows of a data frame by the names of its columns, as a screen reader finds them."""
+    grid = page.locator(f".st-key-{key} [role=grid]").first
+    expect(grid.locator("[role=gridcell]").first).to_be_attached(timeout=OPEN_MS)
+    names = grid.locator("[role=columnheader]").all_text_contents()
+    rows = grid.locator("[role=row]:has([role=gridcell])")
+    return [
+        dict(zip(names, rows.nth(number).locator("[role=gridcell]").all_text_contents(), strict=True))
+        for number in range(rows.count())
+    ]
 
 
 def figure(key: str) -> str:
@@ -188,6 +216,56 @@ def test_slider_moves_the_volatility(page: Page, parameters: Any) -> None:
     expect(page.locator(".st-key-quantiles")).to_contain_text("Scenario")
     scenario = {name: number(row["Scenario"]) for name, row in table(page, "quantiles").items()}
     check_quantiles(scenario, parameters, parameters["drift"], parameters["volatility"] * 1.01)
+
+
+def test_the_pipeline_page_shows_a_decoded_message_and_a_dead_letter(
+    demo_stack: Stack, empty_page: Page
+) -> None:
+    garbage = f"no Avro {uuid.uuid4().hex}"
+    producer = Producer(admin_login(demo_stack))
+    producer.produce(demo_stack.topic, garbage.encode(), headers=[("frame", b"test:1")])
+    assert producer.flush(60) == 0
+    empty_page.goto(address(demo_stack, f"pipeline?message-symbol={SYMBOL}"))
+    newest = cells(empty_page, "messages")[0]
+    journal, _, line = newest["frame"].partition(":")
+    received = list(read_lines(demo_stack.home / "journal", journal))[int(line) - 1]
+    trades = read_frame(decode(received).text).trades[SYMBOL]
+    assert newest["ticker"] == SYMBOL
+    assert f'"p": {trades[0]["p"]}, "s": "{SYMBOL}", "t": {trades[0]["t"]}' in newest["content"]
+    wait_until(
+        lambda: garbage in {row["content"] for row in cells(empty_page, "dead-letters")},
+        "the dead letter on the page",
+    )
+    topic = demo_stack.topic
+    assert {row["topic"] for row in cells(empty_page, "partitions")} == {
+        topic,
+        f"{topic}.events",
+        f"{topic}.dead-letter",
+    }
+
+
+def test_the_compare_page_shows_changes_of_the_named_symbols(demo_stack: Stack, empty_page: Page) -> None:
+    other = "BINANCE:ETHUSDT"
+    empty_page.goto(address(demo_stack, f"compare?symbols={SYMBOL}&symbols={other}&range=1+h"))
+    empty_page.wait_for_function(f"{figure('changes')}?.data.length == 2", timeout=OPEN_MS)
+    shown = traces(empty_page, "changes")
+    assert shown.keys() == {SYMBOL, other}
+    session = demo_stack.cassandra()
+    for symbol, trace in shown.items():
+        first, last = (datetime.fromisoformat(trace["x"][place]).replace(tzinfo=UTC) for place in (0, -2))
+        opening, closing = (
+            list(
+                session.execute(
+                    "SELECT close FROM bars_5s WHERE symbol = %s AND day = %s AND window_start >= %s "
+                    "AND window_start < %s",
+                    (symbol, minute.date(), minute, minute + timedelta(minutes=1)),
+                )
+            )[-1].close
+            for minute in (first, last)
+        )
+        assert trace["y"][0] == 0
+        assert trace["y"][-2] == pytest.approx(closing / opening - 1, abs=1e-9), symbol
+    session.cluster.shutdown()
 
 
 def test_page_recovers_when_cassandra_comes_back(demo_stack: Stack, page: Page) -> None:

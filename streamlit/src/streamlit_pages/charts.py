@@ -13,7 +13,7 @@ from common.gbm.model import Model
 from streamlit_pages.candles import Bars, Floats, Times, break_at_gaps, max_gap_seconds
 from streamlit_pages.comparison import changes
 from streamlit_pages.record import Running
-from streamlit_pages.simulation import Simulation
+from streamlit_pages.simulation import Effect, Paths, Simulation
 from streamlit_pages.store import Distribution, Forecast, Gap, to_datetime64
 
 UP, DOWN = "#26a69a", "#ef5350"
@@ -110,11 +110,19 @@ def candles_chart(
 
 
 def fan_chart(
-    forecast: Forecast, times: Times, prices: Floats, simulated: Simulation | None, view: str
+    forecast: Forecast,
+    times: Times,
+    prices: Floats,
+    simulated: Simulation | None,
+    view: str,
+    *,
+    paths: Paths | None = None,
 ) -> go.Figure:
-    """Draw a forecast as a fan chart with the actual `prices` at `times`, and a scenario over it."""
+    """Draw a forecast as a fan with the actual `prices` at `times`; a scenario and some paths over it."""
     figure = go.Figure()
     _add_fan(figure, *_from_spot(forecast, forecast.target_time, forecast.quantiles))
+    if paths is not None:
+        _add_paths(figure, paths)
     if simulated is not None:
         _add_scenario(figure, forecast, simulated)
     if len(times):
@@ -216,6 +224,30 @@ def skill_chart(record: Running, view: str) -> go.Figure:
     figure.add_hline(y=0, line={"color": MUTED, "dash": "dash", "width": 1})
     figure.update_yaxes(tickformat="+.0%")
     return _finish(figure, 280, view, hovermode="x unified")
+
+
+def effects_chart(effects: Mapping[str, Sequence[Effect]], view: str) -> go.Figure:
+    """Draw how the density of the terminal price changes with each parameter, one small chart each."""
+    figure = make_subplots(
+        1, len(effects), subplot_titles=list(effects), shared_xaxes=True, shared_yaxes=True
+    )
+    for column, lines in enumerate(effects.values(), start=1):
+        for effect, color, dash in zip(lines, (DOWN, STORED, UP), ("dot", "solid", "dash"), strict=True):
+            figure.add_scatter(
+                x=effect.prices,
+                y=effect.densities,
+                name="as it is" if effect.factor == 1 else f"{effect.factor - 1:+.0%}",
+                legendgroup=dash,
+                showlegend=column == 1,
+                mode="lines",
+                line={"color": color, "width": 2, "dash": dash},
+                hoverinfo="skip",
+                row=1,
+                col=column,
+            )
+    figure.update_xaxes(tickformat=_PRICE, nticks=4)
+    figure.update_yaxes(showticklabels=False)
+    return _finish(figure, 240, view)
 
 
 def changes_chart(candles: Mapping[str, Bars], view: str) -> go.Figure:
@@ -335,18 +367,20 @@ def _add_fan(figure: go.Figure, times: Times, quantiles: Floats) -> None:
     )
 
 
-def _add_scenario(figure: go.Figure, forecast: Forecast, simulated: Simulation) -> None:
+def _add_paths(figure: go.Figure, paths: Paths) -> None:
     # One trace for all paths, with a break after each.
-    breaks = np.full((len(simulated.paths), 1), np.nan)
+    breaks = np.full((len(paths.prices), 1), np.nan)
     figure.add_scatter(
-        x=np.tile(np.append(simulated.target_time, simulated.target_time[-1]), len(simulated.paths)),
-        y=np.hstack([simulated.paths, breaks]).ravel(),
-        name=f"{len(simulated.paths)} paths",
+        x=np.tile(np.append(paths.target_time, paths.target_time[-1]), len(paths.prices)),
+        y=np.hstack([paths.prices, breaks]).ravel(),
+        name=f"{len(paths.prices)} paths",
         mode="lines",
         line={"color": SCENARIO_FAINT, "width": 1},
         hoverinfo="skip",
-        showlegend=False,
     )
+
+
+def _add_scenario(figure: go.Figure, forecast: Forecast, simulated: Simulation) -> None:
     times, quantiles = _from_spot(forecast, simulated.target_time, simulated.forecast.quantiles)
     for column, name in ((4, "5 % to 95 %, scenario"), (0, None), (2, "median, scenario")):
         figure.add_scatter(

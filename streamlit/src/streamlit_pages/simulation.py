@@ -4,6 +4,7 @@ import csv
 import io
 import math
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from streamlit_pages.store import Distribution, Parameters, to_datetime64
 from streamlit_pages.store import Forecast as StoredForecast
 
 SHOWN_PATHS = 24
+CHANGE = 0.2
+EFFECT_POINTS = 121
 
 
 @dataclass(frozen=True)
@@ -31,12 +34,11 @@ class Scenario:
 
 @dataclass(frozen=True)
 class Simulation:
-    """A simulation's summary, its times, and some paths (paths, targets)."""
+    """A simulation's summary and its times."""
 
     model: Model
     forecast: Forecast
     target_time: Times
-    paths: Floats
 
     @property
     def horizon(self) -> float:
@@ -48,6 +50,21 @@ class Simulation:
         """Return the histogram of the terminal price."""
         forecast = self.forecast
         return Distribution(forecast.low, forecast.high, forecast.count, forecast.density)
+
+
+class Paths(NamedTuple):
+    """Some simulated paths (paths, targets) and their times (targets,)."""
+
+    target_time: Times
+    prices: Floats
+
+
+class Effect(NamedTuple):
+    """The densities (points,) at some prices when a parameter is multiplied by `factor`."""
+
+    factor: float
+    prices: Floats
+    densities: Floats
 
 
 def stored_model(parameters: Parameters, forecast: StoredForecast) -> Model:
@@ -107,9 +124,32 @@ def simulation(stored: StoredForecast, model: Model, scenario: Scenario, tally: 
     return Simulation(
         model=model,
         forecast=summarise(model, seconds, tally),
-        target_time=to_datetime64(stored.forecast_time) + (seconds * 1000).astype("timedelta64[ms]"),
-        paths=simulate_paths(model, seconds, scenario.seed, SHOWN_PATHS),
+        target_time=_target_times(stored, seconds),
     )
+
+
+def sample_paths(stored: StoredForecast, model: Model, scenario: Scenario) -> Paths:
+    """Return some of the paths of a scenario, at the times of as many equal steps as the forecast has."""
+    seconds = times_ahead(scenario.horizon, scenario.horizon / len(stored.seconds))
+    return Paths(_target_times(stored, seconds), simulate_paths(model, seconds, scenario.seed, SHOWN_PATHS))
+
+
+def effects(model: Model, scenario: Scenario) -> dict[str, list[Effect]]:
+    """Return, for each parameter, the closed form's densities with less, the same and more of it.
+
+    All are over the same prices, which hold 99 % of the scenario's with the most volatility.
+    """
+    widest = replace(model, volatility=model.volatility * (1 + CHANGE))
+    longest = scenario.horizon * (1 + CHANGE)
+    prices = np.linspace(widest.quantile(0.005, longest), widest.quantile(0.995, longest), EFFECT_POINTS)
+    changed: dict[str, list[Effect]] = {}
+    for name in ("drift", "volatility", "horizon"):
+        changed[name] = []
+        for factor in (1 - CHANGE, 1.0, 1 + CHANGE):
+            other = replace(scenario, **{name: getattr(scenario, name) * factor})
+            densities = scenario_model(model, other).density(prices, other.horizon)
+            changed[name].append(Effect(factor, prices, densities))
+    return changed
 
 
 def share_below(histogram: Distribution, price: float) -> float:
@@ -153,3 +193,7 @@ def to_csv(stored: StoredForecast, simulated: Simulation | None) -> str:
             )
         )
     return text.getvalue()
+
+
+def _target_times(stored: StoredForecast, seconds: Floats) -> Times:
+    return to_datetime64(stored.forecast_time) + (seconds * 1000).astype("timedelta64[ms]")

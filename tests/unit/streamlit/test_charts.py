@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from forecast_example import HISTOGRAM, MADE, MODEL, STORED, simulated
+from forecast_example import HISTOGRAM, MADE, MODEL, PARAMETERS, STORED, simulated
 from streamlit_pages.candles import Bars, rolling_vwap
 from streamlit_pages.charts import candles_chart, distribution_chart, fan_chart, pit_chart
+from streamlit_pages.simulation import sample_paths, stored_scenario
 from streamlit_pages.store import Gap
 
 
@@ -69,6 +70,17 @@ def test_fan_is_shown_beside_what_came_and_the_scenario() -> None:
         "25 % to 75 %",
         "median",
     }
+
+
+def test_paths_are_one_line_with_a_break_after_each() -> None:
+    scenario = stored_scenario(PARAMETERS, STORED)
+    paths = sample_paths(STORED, MODEL, scenario)
+    shown = candles()
+    figure = fan_chart(STORED, shown.start, shown.close, None, "one", paths=paths)
+    line = traces(figure)["24 paths"]
+    assert len(line.x) == len(line.y) == 24 * 61
+    assert np.flatnonzero(np.isnan(line.y)).tolist() == list(range(60, 24 * 61, 61))
+    assert line.y[:60].tolist() == paths.prices[0].tolist()
 
 
 def test_distribution_shows_closed_form_over_histogram_and_the_outcome() -> None:

@@ -21,10 +21,11 @@ def test_the_page_shows_price_forecast_and_where_data_is_from() -> None:
         assert text in shown
     assert metrics(app)["Last price"] == "64,000.00"
     assert metrics(app)["VWAP"] == "64,000.00"
-    candles, fan, distribution = traces(app)
+    candles, fan, distribution, effects = traces(app)
     assert {"Price", "VWAP", "Volume", "median"} <= candles
     assert fan == {"5 % to 95 %", "25 % to 75 %", "median", "actual"}
     assert distribution == {"simulated", "closed form"}
+    assert effects == {"-20%", "as it is", "+20%"}
 
 
 @pytest.mark.usefixtures("store")
@@ -34,6 +35,16 @@ def test_a_preset_adds_a_scenario() -> None:
     app = calm.click().run()
     assert {"median, scenario", "5 % to 95 %, scenario"} <= traces(app)[1]
     assert {"simulated, scenario", "closed form, scenario"} <= traces(app)[2]
+
+
+@pytest.mark.usefixtures("store")
+def test_sample_paths_are_shown_on_request_of_the_forecast_and_of_a_scenario() -> None:
+    app = page()
+    assert "24 paths" not in traces(app)[1]
+    app = app.toggle[0].set_value(True).run()
+    assert traces(app)[1] == {"5 % to 95 %", "25 % to 75 %", "median", "actual", "24 paths"}
+    app = next(button for button in app.button if button.label == "Crash").click().run()
+    assert {"median, scenario", "24 paths"} <= traces(app)[1]
 
 
 def test_an_earlier_forecast_can_be_selected(store: ExampleStore) -> None:
@@ -85,7 +96,7 @@ def test_replay_gaps_a_refusal_and_the_track_record_are_told(store: ExampleStore
     assert "Feed gaps: 1; trades during a gap are missing." in shown
     assert f"made no forecast of {NAME}: stale. Old prices." in shown
     assert "2 forecasts of the last 7 days; mean CRPS 2. Too few for a conclusion." in shown
-    assert len(traces(app)) == 4  # the candles, the last good forecast's two charts, the PIT histogram
+    assert len(traces(app)) == 5  # the candles, the last good forecast's three charts, the PIT histogram
     assert figures["Inside the 50 % band"] == "50.0 %"
     assert figures["Inside the 90 % band"] == "100.0 %"
     assert figures["CRPS / naive"] == "0.50"

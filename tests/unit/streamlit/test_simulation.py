@@ -8,11 +8,12 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
+from scipy.stats import lognorm
 
 from common.gbm import QUANTILES
 from common.gbm.mixture import Mixture
 from common.gbm.model import Clock, Model
-from common.gbm.simulation import simulate, summarise
+from common.gbm.simulation import simulate, simulate_paths, summarise
 from forecast_example import (
     HISTOGRAM,
     MADE,
@@ -28,7 +29,9 @@ from forecast_example import (
 from streamlit_pages.simulation import (
     SHOWN_PATHS,
     Scenario,
+    effects,
     presets,
+    sample_paths,
     scenario_model,
     share_below,
     standard_errors,
@@ -143,14 +146,38 @@ def test_a_scenario_has_its_own_rates_and_the_tails_and_time_of_day_of_the_forec
     assert model == Model(MODEL.spot, -2.0, 0.3, YEAR, mixture, clock)
 
 
-def test_a_simulation_knows_its_horizon_and_shows_some_paths() -> None:
+def test_a_simulation_knows_its_horizon() -> None:
     scenario = simulated(horizon=7200.0, paths=1000)
     assert scenario.horizon == 7200.0
-    assert scenario.paths.shape[0] == SHOWN_PATHS
     assert scenario.target_time[-1] == np.datetime64("2026-03-04T17:00", "ms")
     assert np.diff(scenario.target_time).tolist() == [timedelta(minutes=2)] * (len(SECONDS) - 1)
     assert int(scenario.distribution.count.sum()) == 1000
     assert (scenario.distribution.low < scenario.distribution.high).all()
+
+
+def test_sample_paths_are_the_first_of_the_simulation() -> None:
+    scenario = replace(stored_scenario(PARAMETERS, STORED), horizon=7200.0)
+    shown = sample_paths(STORED, MODEL, scenario)
+    assert shown.prices.shape == (SHOWN_PATHS, len(SECONDS))
+    assert shown.target_time[-1] == np.datetime64("2026-03-04T17:00", "ms")
+    seconds = SECONDS * 2
+    assert shown.prices.tolist() == simulate_paths(MODEL, seconds, SEED, SHOWN_PATHS).tolist()
+
+
+def test_effects_are_log_normal_densities_of_the_changed_parameter() -> None:
+    scenario = stored_scenario(PARAMETERS, STORED)
+    shown = effects(MODEL, scenario)
+    assert list(shown) == ["drift", "volatility", "horizon"]
+    for name, lines in shown.items():
+        assert [line.factor for line in lines] == [0.8, 1.0, 1.2]
+        for line in lines:
+            changed = replace(scenario, **{name: getattr(scenario, name) * line.factor})
+            years = changed.horizon / YEAR
+            deviation = changed.volatility * math.sqrt(years)
+            center = MODEL.spot * math.exp((changed.drift - changed.volatility**2 / 2) * years)
+            exact = lognorm.pdf(line.prices, deviation, scale=center)
+            assert line.densities == pytest.approx(exact, rel=1e-9)
+            assert np.trapezoid(line.densities, line.prices) == pytest.approx(1, abs=0.03)
 
 
 def test_the_stored_model_has_what_it_learnt() -> None:

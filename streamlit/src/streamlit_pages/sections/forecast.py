@@ -10,16 +10,16 @@ from common.gbm.model import Model
 from common.gbm.simulation import Forecast as SimulatedForecast
 from streamlit_pages import cached_queries, formats
 from streamlit_pages.candles import Floats, Times, aggregate, break_at_gaps, closes, max_gap_seconds
-from streamlit_pages.charts import distribution_chart, fan_chart
-from streamlit_pages.sections.scenario import simulate_scenario, target_price
-from streamlit_pages.simulation import Simulation, share_below, standard_errors, stored_model, to_csv
+from streamlit_pages.charts import distribution_chart, effects_chart, fan_chart
+from streamlit_pages.sections.scenario import choose_scenario, target_price
+from streamlit_pages.simulation import Simulation, effects, share_below, standard_errors, stored_model, to_csv
 from streamlit_pages.store import Distribution, Forecast, Parameters, StoreUnavailableError, to_datetime64
 
 REFRESH_SECONDS = 15
 LATEST = "latest"
 ADDRESS_KEY = "forecast"  # in the query of the page's address
 SHOWN_CLOSES = 360
-CHART = {"displayModeBar": False}
+CHART = {"displaylogo": False, "modeBarButtons": [["toImage"]]}
 
 
 @st.fragment(run_every=REFRESH_SECONDS)
@@ -88,10 +88,11 @@ def _show(symbol: str, parameters: Parameters, forecast: Forecast) -> None:
     histogram = cached_queries.distribution(symbol, forecast.forecast_time)
     controls, chart = st.columns([1, 3], gap="medium")
     with controls:
-        simulated = simulate_scenario(view, parameters, forecast)
+        choice = choose_scenario(view, parameters, forecast)
+    simulated = choice.simulated
     with chart:
         st.plotly_chart(
-            fan_chart(forecast, *_actual(symbol, forecast), simulated, view),
+            fan_chart(forecast, *_actual(symbol, forecast), simulated, view, paths=choice.paths),
             key="fan",
             config=CHART,
             alt=f"The forecast of {symbol} as a fan chart, and the actual price.",
@@ -120,6 +121,13 @@ def _show(symbol: str, parameters: Parameters, forecast: Forecast) -> None:
     with right:
         st.markdown("**Probabilities and risk**")
         _risk_table(parameters, histogram, simulated, target_price(view, model, forecast.horizon))
+    with st.expander("Effect of each parameter", icon=":material/ssid_chart:", key="effects-section"):
+        st.plotly_chart(
+            effects_chart(effects(choice.model, choice.scenario), view),
+            key="effects",
+            config=CHART,
+            alt="Closed-form density of the price with 20 % less and more drift, volatility and horizon.",
+        )
     _parameter_tables(parameters, forecast)
 
 

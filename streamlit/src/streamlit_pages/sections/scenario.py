@@ -1,6 +1,7 @@
 """The controls of a scenario: a visitor's parameters, simulated by the forecast's own model."""
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import streamlit as st
 
@@ -8,9 +9,11 @@ from common.gbm.model import Model
 from common.gbm.simulation import Tally
 from streamlit_pages import formats
 from streamlit_pages.simulation import (
+    Paths,
     Scenario,
     Simulation,
     presets,
+    sample_paths,
     scenario_model,
     simulate_tally,
     simulation,
@@ -24,8 +27,17 @@ HORIZONS = tuple(60.0 * minutes for minutes in (15, 30, 60, 120, 240, 480, 1440)
 LARGEST_SEED = 2**53 - 1  # the largest whole number that a browser keeps exactly
 
 
-def simulate_scenario(view: str, parameters: Parameters, forecast: Forecast) -> Simulation | None:
-    """Show the controls and simulate; return None while they have the forecast's own values."""
+class Choice(NamedTuple):
+    """What the controls say: the scenario, its model, its simulation (None for the forecast's own), paths."""
+
+    scenario: Scenario
+    model: Model
+    simulated: Simulation | None
+    paths: Paths | None
+
+
+def choose_scenario(view: str, parameters: Parameters, forecast: Forecast) -> Choice:
+    """Show the controls and simulate what they say."""
     stored = stored_scenario(parameters, forecast)
     stored = replace(stored, paths=min(stored.paths, PATHS[-1]))
     scenario = _controls(view, stored, parameters.seconds_per_year)
@@ -36,9 +48,12 @@ def simulate_scenario(view: str, parameters: Parameters, forecast: Forecast) -> 
         f"mean {formats.percent(model.mean(scenario.horizon) / model.spot - 1, signed=True)}, "
         f"standard deviation {formats.percent(deviation)}"
     )
+    shows_paths = st.toggle("Sample paths", key=f"paths shown {view}")
+    paths = sample_paths(forecast, model, scenario) if shows_paths else None
     if scenario == stored:
-        return None
-    return simulation(forecast, model, scenario, _simulated_tally(model, scenario, len(forecast.seconds)))
+        return Choice(scenario, model, None, paths)
+    tally = _simulated_tally(model, scenario, len(forecast.seconds))
+    return Choice(scenario, model, simulation(forecast, model, scenario, tally), paths)
 
 
 def target_price(view: str, model: Model, horizon: float) -> float:
