@@ -16,11 +16,12 @@ from streamlit_pages.record import Running
 from streamlit_pages.simulation import Effect, Paths, Simulation
 from streamlit_pages.store import Distribution, Forecast, Gap, to_datetime64
 
+# All are visible on a light and on a dark page.
 UP, DOWN = "#26a69a", "#ef5350"
 VWAP = "#ffb74d"
 STORED, STORED_WIDE, STORED_NARROW = "#64b5f6", "rgba(100, 181, 246, 0.16)", "rgba(100, 181, 246, 0.26)"
 SCENARIO, SCENARIO_FAINT = "#f06292", "rgba(240, 98, 146, 0.18)"
-ACTUAL = "#eceff1"
+ACTUAL = "#ba68c8"
 GAP = "rgba(255, 183, 77, 0.18)"
 MUTED = "#90a4ae"
 

@@ -14,7 +14,7 @@ from streamlit_pages.sections.header import header
 from streamlit_pages.store import StoreUnavailableError, Symbol
 
 TITLE = "Pipeline"
-ICON = "🛠️"
+ICON = ":material/account_tree:"
 POSITION = 4
 
 REFRESH_SECONDS = 5
