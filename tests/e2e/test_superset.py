@@ -102,11 +102,14 @@ def test_the_ticker_filter_narrows_every_chart_of_its_section(page: Page) -> Non
     see_section(page, "Crypto", CRYPTO)
 
 
-def test_forecasts_and_feed_have_their_sections(page: Page) -> None:
+def test_forecasts_and_quality_have_their_sections(page: Page) -> None:
     open_section(page, "Forecasts")
     expect(chart(page, "Latest forecast and price").locator("canvas").first).to_be_visible()
     expect(page.get_by_text("This is not investment advice.")).to_be_visible()
-    open_section(page, "Feed")
+    open_section(page, "Quality")
+    expect(chart(page, "Trades a minute").locator("canvas").first).to_be_visible()
+    delays = chart(page, "Delay from exchange to collector").locator("tbody tr td:first-child")
+    expect(delays.filter(has_text="BINANCE:BTCUSDT")).to_have_count(1)
     expect(page.get_by_text("About feed events")).to_be_visible()
     expect(chart(page, "Feed events")).to_be_visible()
 

@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+import statistics
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -25,6 +26,7 @@ SYMBOLS = ("TEST:A", "TEST:B", "TEST:C")
 DAYS = (date(2001, 2, 3), date(2001, 2, 4), date(2001, 2, 5))
 ROWS = 7  # in each partition, five seconds apart
 PRICE = 12.5
+DELAYS = (0.1, 0.2, 0.3, 0.4, 0.5, 15.5, 20.5)  # of each trade, in seconds
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -102,7 +104,8 @@ def history(stack: Stack) -> Iterator[None]:
         start = at(day, 5 * row)
         session.execute(add_bar, (symbol, day, start))
         session.execute(add_average, (symbol, day, start))
-        session.execute(add_trade, (symbol, at(day, 0), start, f"l{row}", start))
+        received = start + timedelta(seconds=DELAYS[row])
+        session.execute(add_trade, (symbol, at(day, 0), start, f"l{row}", received))
     yield
     for symbol in SYMBOLS:
         session.execute("DELETE FROM symbols WHERE bucket = 'all' AND symbol = %s", (symbol,))
@@ -150,6 +153,25 @@ def test_charts_read_only_the_partitions_and_times_they_show(viewer: Superset) -
     rows, read = viewer.data(latest, only("TEST:A"), time_range=span(at(DAYS[2], 0), at(DAYS[2], 15)))
     assert [row["price"] for row in rows] == [PRICE] * 3
     assert read == 3
+
+
+@pytest.mark.usefixtures("history")
+def test_the_quality_of_the_data_is_that_of_the_stored_rows(viewer: Superset) -> None:
+    wait_for_symbols(viewer)
+    whole = span(at(DAYS[1], 0), at(DAYS[1], 5 * ROWS))
+    rows, read = viewer.data(chart("receipt_delay", "trade_timestamp"), only("TEST:A"), time_range=whole)
+    assert rows == [
+        {
+            "symbol": "TEST:A",
+            "Received trades": ROWS,
+            "Median delay": pytest.approx(statistics.median(DELAYS)),
+            "99 % of delays": pytest.approx(max(DELAYS)),
+            "Late trades": 2,
+        }
+    ]
+    assert read == ROWS
+    rows, _ = viewer.data(chart("trades_a_minute", "window_start"), only("TEST:A"), time_range=whole)
+    assert [row["TEST:A"] for row in rows] == [3 * 60 / 5] * ROWS
 
 
 def test_every_chart_answers_the_viewer(viewer: Superset) -> None:
