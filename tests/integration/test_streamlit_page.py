@@ -81,6 +81,7 @@ def charts(app: AppTest) -> list[dict[str, Any]]:
 def test_page_says_that_cassandra_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CASSANDRA_PORT", str(free_ports(1)[0]))
     monkeypatch.setenv("CASSANDRA_STREAMLIT_PASSWORD", "none")
+    monkeypatch.setenv("KAFKA_STREAMLIT_PASSWORD", "none")
     assert "Cassandra does not answer. This page tries again every 3 seconds" in texts(page())
 
 
