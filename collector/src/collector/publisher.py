@@ -20,22 +20,22 @@ from collector.settings import CollectorSettings
 log = logging.getLogger(__name__)
 
 # As much as is sent before the acknowledgements are looked at again: some 3,000 trades.
-CHUNK_BYTES = 256 * 1024
+CHUNK_BYTES = 256 * 1024  # pragma: no mutate: about as much
 # The longest time until the thread sees that it is to end, or that Kafka is there again.
-IDLE_SECONDS = 0.2
+IDLE_SECONDS = 0.2  # pragma: no mutate: a limit of time
 # One round for many frames is cheaper; a tenth of the 50 ms that a trade may take.
-GATHER_SECONDS = 0.005
-SAVE_SECONDS = 1.0
-STALLED_SECONDS = 15.0
+GATHER_SECONDS = 0.005  # pragma: no mutate: a limit of time
+SAVE_SECONDS = 1.0  # pragma: no mutate: a limit of time
+STALLED_SECONDS = 15.0  # pragma: no mutate: a limit of time
 # The broker's answer takes milliseconds; a longer wait only delays the end of the process.
-PROBE_SECONDS = 1.0
-PROBE_EVERY_SECONDS = 5.0
+PROBE_SECONDS = 1.0  # pragma: no mutate: a limit of time
+PROBE_EVERY_SECONDS = 5.0  # pragma: no mutate: a limit of time
 # After what Kafka did not take: a topic may be made again, a login be set right.
-RETRY_SECONDS = 5.0
+RETRY_SECONDS = 5.0  # pragma: no mutate: a limit of time
 # Together with the end of the receivers (3 s) less than the 8 s after which the process ends itself.
-DRAIN_SECONDS = 1.5
-FLUSH_SECONDS = 2.0
-JOIN_SECONDS = 5.0
+DRAIN_SECONDS = 1.5  # pragma: no mutate: a limit of time
+FLUSH_SECONDS = 2.0  # pragma: no mutate: a limit of time
+JOIN_SECONDS = 5.0  # pragma: no mutate: a limit of time
 
 _RECEIVED = re.compile(rb'"received_ms":(\d{1,16})')
 

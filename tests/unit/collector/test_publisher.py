@@ -4,10 +4,12 @@ import io
 import json
 import resource
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import fastavro
@@ -23,7 +25,7 @@ from collector.encoding import Event
 from collector.journal import Journal, JournalFolder, JournalLimits, JournalWriter
 from collector.line_file import START, LineFile, Position
 from collector.message import Message
-from collector.producer import Batch, FrameProducer, PublishError, check_delivered
+from collector.producer import Batch, FrameProducer, InterruptedPublishError, PublishError, check_delivered
 from collector.publisher import FileBatch, FileReader, Publisher
 from collector.settings import CollectorSettings
 from common.frames import read_frame
@@ -37,6 +39,8 @@ LIMITS = JournalLimits(
     rotate_bytes=10_000, rotate_seconds=3600, retention_seconds=86_400, retention_bytes=10**9, fsync=False
 )
 LIMIT_SECONDS = 60
+FAR = 10.0**9  # seconds, longer than any clock has run
+ROUNDS = 20
 RECEIVED_MS = 1_768_489_020_123
 TRADE = '{"data":[{"c":null,"p":1.5,"s":"AAPL","t":1,"v":1}],"type":"trade"}'
 EVENT = Event(1, "feed-1", "gap", "nothing was received", 1.5)
@@ -65,6 +69,7 @@ def no_kafka(monkeypatch: pytest.MonkeyPatch) -> int:
     """Return a port where nothing answers; shorten what waits for it in vain."""
     for name in ("PROBE_SECONDS", "DRAIN_SECONDS", "FLUSH_SECONDS"):
         monkeypatch.setattr(publisher_module, name, 0.05)
+    monkeypatch.setattr(publisher_module, "STALLED_SECONDS", FAR)
     return free_ports(1)[0]
 
 
@@ -83,6 +88,44 @@ def publishing(folder: JournalFolder, **changes: Any) -> Iterator[Publisher]:
         yield publisher
     finally:
         publisher.stop()
+
+
+class Rounds:
+    """Counts the rounds that a publisher has ended with nothing to do."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        rest = Publisher._rest
+
+        def counting(publisher: Publisher) -> None:
+            self.count += 1
+            rest(publisher)
+
+        monkeypatch.setattr(Publisher, "_rest", counting)
+
+    def wait(self) -> None:
+        """Wait for some more rounds."""
+        enough = self.count + ROUNDS
+        until(lambda: self.count >= enough, "rounds of the publisher")
+
+
+@pytest.fixture
+def rounds(monkeypatch: pytest.MonkeyPatch) -> Rounds:
+    return Rounds(monkeypatch)
+
+
+@pytest.fixture
+def probes(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Return a list that gets the time limit of each probe."""
+    made: list[float] = []
+    probe = FrameProducer.probe
+
+    def noting(producer: FrameProducer, seconds: float) -> bool:
+        made.append(seconds)
+        return probe(producer, seconds)
+
+    monkeypatch.setattr(FrameProducer, "probe", noting)
+    return made
 
 
 def write(folder: JournalFolder, *texts: str, source: str = "live") -> None:
@@ -602,3 +645,220 @@ def test_a_line_that_is_sent_in_part_is_read_again(tmp_path: Path) -> None:
     with pytest.raises(PublishError):
         follower.send_next(fails)
     assert follower.read == follower.batches[0].end == Position(1, 5)
+
+
+def test_the_lag_is_what_is_not_acknowledged_and_since_when(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = JournalFolder(tmp_path, LIMITS)
+    clock = SimpleNamespace(monotonic=time.monotonic, time=lambda: RECEIVED_MS / 1000 + 90)
+    monkeypatch.setattr(publisher_module, "time", clock)
+    for source, offset in (("live", 40_000), ("demo", 60_000), ("replay", 0)):
+        writer = JournalWriter(folder, source, lambda: None)  # type: ignore[arg-type]
+        writer.append(Frame(RECEIVED_MS + offset, TRADE))
+        writer.append(Frame(RECEIVED_MS + offset + 7_000, TRADE))
+        writer.close()
+    live, demo, replay = pending(folder)
+    publisher = Publisher(settings(), folder)
+    assert publisher.lag_bytes() == live.size() + demo.size() + replay.size()
+    assert publisher.lag_seconds() == pytest.approx(90.0)
+    live.path.unlink()
+    replay.save_acked(Position(2, replay.size()))
+    assert publisher.lag_bytes() == demo.size()
+    assert publisher.lag_seconds() == pytest.approx(30.0)
+    demo.save_acked(Position(1, len(encode(Frame(RECEIVED_MS + 60_000, TRADE)))))
+    assert publisher.lag_bytes() == len(encode(Frame(RECEIVED_MS + 67_000, TRADE)))
+    assert publisher.lag_seconds() == pytest.approx(23.0)
+    clock.time = lambda: RECEIVED_MS / 1000
+    assert publisher.lag_seconds() == 0.0
+    demo.save_acked(Position(2, demo.size()))
+    assert (publisher.lag_bytes(), publisher.lag_seconds()) == (0, 0.0)
+
+
+def test_a_backlog_is_published_to_its_end_when_the_process_ends(
+    tmp_path: Path, kafka: MockKafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher_module, "CHUNK_BYTES", 1)  # a line a round
+    folder = JournalFolder(tmp_path, LIMITS)
+    write(folder, *(trade("AAPL", number) for number in range(100)))
+    publisher = Publisher(settings(), folder)
+    publisher._stopping.set()
+    publisher.start()
+    publisher.stop()
+    assert publisher.trades_published == 100
+    assert len(kafka.read("market")) == 100
+
+
+def test_an_absent_kafka_is_asked_now_and_then(
+    tmp_path: Path, no_kafka: int, monkeypatch: pytest.MonkeyPatch, rounds: Rounds, probes: list[float]
+) -> None:
+    # Longer than the clock has run, shorter than twice that.
+    monkeypatch.setattr(publisher_module, "PROBE_EVERY_SECONDS", 1.5 * time.monotonic())
+    folder = JournalFolder(tmp_path, LIMITS)
+    with publishing(folder, kafka_port=no_kafka) as publisher:
+        rounds.wait()
+        assert probes == [publisher_module.PROBE_SECONDS]
+        monkeypatch.setattr(publisher_module, "PROBE_EVERY_SECONDS", 0.0)
+        until(lambda: len(probes) > 3, "more probes")
+        assert publisher.is_alive()
+
+
+def test_a_kafka_that_answers_is_not_asked_again(
+    tmp_path: Path,
+    kafka: MockKafka,
+    monkeypatch: pytest.MonkeyPatch,
+    rounds: Rounds,
+    probes: list[float],
+) -> None:
+    monkeypatch.setattr(publisher_module, "PROBE_EVERY_SECONDS", 0.0)
+    with publishing(JournalFolder(tmp_path, LIMITS)):
+        rounds.wait()
+    assert len(probes) == 1
+
+
+def test_marks_are_written_once_in_a_while_and_at_the_end(
+    tmp_path: Path, kafka: MockKafka, monkeypatch: pytest.MonkeyPatch, rounds: Rounds
+) -> None:
+    monkeypatch.setattr(publisher_module, "SAVE_SECONDS", 1.5 * time.monotonic())
+    folder = JournalFolder(tmp_path, LIMITS)
+    with publishing(folder) as publisher:
+        writer = JournalWriter(folder, "live", publisher.wake)
+        writer.append(Frame(RECEIVED_MS, TRADE))
+        writer.flush()
+        [journal] = pending(folder)
+        until(lambda: publisher.trades_published == 1, "the trade")
+        rounds.wait()
+        assert journal.acked() == START
+    assert journal.acked() == Position(1, journal.size())
+    writer.close()
+
+
+def test_nothing_to_publish_is_no_stall_however_long(
+    tmp_path: Path, kafka: MockKafka, monkeypatch: pytest.MonkeyPatch, rounds: Rounds
+) -> None:
+    clock = SimpleNamespace(monotonic=time.monotonic, time=time.time)
+    monkeypatch.setattr(publisher_module, "time", clock)
+    monkeypatch.setattr(publisher_module, "STALLED_SECONDS", 10_000.0)
+    with publishing(JournalFolder(tmp_path, LIMITS)) as publisher:
+        rounds.wait()
+        clock.monotonic = lambda: time.monotonic() + 50_000
+        rounds.wait()
+        assert publisher.problem is None
+
+
+def test_what_stays_unacknowledged_for_long_is_a_stall(
+    tmp_path: Path, kafka: MockKafka, monkeypatch: pytest.MonkeyPatch, rounds: Rounds
+) -> None:
+    clock = SimpleNamespace(monotonic=time.monotonic, time=time.time)
+    monkeypatch.setattr(publisher_module, "time", clock)
+    monkeypatch.setattr(publisher_module, "STALLED_SECONDS", 10_000.0)
+    monkeypatch.setattr(FrameProducer, "_produce", lambda *arguments: _hold(arguments[3]))
+    folder = JournalFolder(tmp_path, LIMITS)
+    write(folder, TRADE)
+    with publishing(folder) as publisher:
+        rounds.wait()
+        assert publisher.problem is None
+        clock.monotonic = lambda: time.monotonic() + 50_000
+        rounds.wait()
+        assert "Kafka did not answer" in str(publisher.problem)
+
+
+def _hold(batch: Batch) -> None:
+    batch.outstanding += 1
+
+
+def test_a_mark_that_cannot_be_written_is_logged_once_and_a_problem_until_it_can(
+    tmp_path: Path,
+    kafka: MockKafka,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    rounds: Rounds,
+) -> None:
+    full = threading.Event()
+    full.set()
+    save = FileReader.save
+
+    def fails(reader: FileReader) -> None:
+        if full.is_set():
+            raise OSError(28, "No space left on device")
+        save(reader)
+
+    monkeypatch.setattr(FileReader, "save", fails)
+    monkeypatch.setattr(publisher_module, "SAVE_SECONDS", -1.0)
+    with publishing(JournalFolder(tmp_path, LIMITS)) as publisher:
+        rounds.wait()
+        sentence = "How far the journals are published could not be written: No space left on device."
+        assert publisher.problem == sentence
+        full.clear()
+        until(lambda: publisher.problem is None, "the mark")
+    assert caplog.text.count(sentence) == 1
+
+
+def test_the_same_failure_again_is_logged_once_with_a_new_client_each_time(
+    tmp_path: Path,
+    kafka: MockKafka,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(publisher_module, "RETRY_SECONDS", 0.01)
+    folder = JournalFolder(tmp_path, LIMITS)
+    write(folder, TRADE)
+    clients: list[FrameProducer] = []
+
+    def fails(self: FrameProducer, *_: Any) -> None:
+        if self not in clients:
+            clients.append(self)
+        raise PublishError("A topic is missing.")
+
+    monkeypatch.setattr(FrameProducer, "send", fails)
+    with publishing(folder) as publisher:
+        until(lambda: len(clients) > 2, "three clients")
+        assert publisher.problem == "A topic is missing."
+    assert caplog.text.count("A topic is missing. Publishing again") == 1
+
+
+def test_an_event_that_kafka_does_not_take_is_tried_again_only_after_a_while(
+    tmp_path: Path, kafka: MockKafka, monkeypatch: pytest.MonkeyPatch, rounds: Rounds
+) -> None:
+    monkeypatch.setattr(publisher_module, "RETRY_SECONDS", FAR)
+    monkeypatch.setattr(publisher_module, "DRAIN_SECONDS", FAR)
+    tries: list[bytes] = []
+
+    def fails(self: FrameProducer, line: bytes, batch: Batch) -> None:
+        tries.append(line)
+        raise PublishError("A topic is missing.")
+
+    monkeypatch.setattr(FrameProducer, "send_event", fails)
+    folder = JournalFolder(tmp_path, LIMITS)
+    with publishing(folder) as publisher:
+        publisher.publish_event(EVENT)
+        until(lambda: tries, "a try")
+        rounds.wait()
+        write(folder, TRADE)
+        until_published(folder)
+    assert not publisher.is_alive()
+    assert len(tries) == 1
+
+
+@pytest.mark.parametrize("error", [PublishError("A topic is missing."), InterruptedPublishError()])
+def test_what_fails_at_the_end_leaves_the_rest_to_the_next_start(
+    tmp_path: Path,
+    kafka: MockKafka,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    rounds: Rounds,
+    error: Exception,
+) -> None:
+    folder = JournalFolder(tmp_path, LIMITS)
+    with publishing(folder) as publisher:
+        rounds.wait()
+
+        def fails(*_: Any) -> None:
+            raise error
+
+        def flush(_: float) -> None:
+            monkeypatch.setattr(publisher, "_settle", fails)
+
+        monkeypatch.setattr(publisher._producer, "flush", flush)
+    assert f"{error} The next start publishes the rest." in caplog.text
+    assert not publisher.is_alive()
