@@ -1,4 +1,7 @@
-"""The pages, one a module with TITLE, ICON, POSITION (1 is the first page) and `draw`."""
+"""The pages, one a module with TITLE, ICON, POSITION (1 is the first page) and `draw`.
+
+An icon is an emoji: the browser would fetch the pictures of Material's icons from another host.
+"""
 
 import importlib
 import pkgutil

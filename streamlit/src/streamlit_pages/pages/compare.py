@@ -13,7 +13,7 @@ from streamlit_pages.sections.header import header, wait_for_symbols
 from streamlit_pages.store import Forecast, StoreUnavailableError, Symbol, to_datetime64
 
 TITLE = "Compare"
-ICON = ":material/compare_arrows:"
+ICON = "⚖️"
 POSITION = 3
 
 REFRESH_SECONDS = 15

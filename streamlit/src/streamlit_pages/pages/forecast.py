@@ -10,7 +10,7 @@ from streamlit_pages.sections.track_record import track_record_section
 from streamlit_pages.store import StoreUnavailableError
 
 TITLE = "Forecast"
-ICON = ":material/show_chart:"
+ICON = "📈"
 POSITION = 1
 
 DEFAULT_INTERVAL = "1 min"

@@ -14,7 +14,7 @@ from streamlit_pages.sections.header import header
 from streamlit_pages.store import StoreUnavailableError, Symbol
 
 TITLE = "Pipeline"
-ICON = ":material/account_tree:"
+ICON = "🛠️"
 POSITION = 4
 
 REFRESH_SECONDS = 5

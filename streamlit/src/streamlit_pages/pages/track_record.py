@@ -21,7 +21,7 @@ from streamlit_pages.sections.header import header, wait_for_symbols
 from streamlit_pages.store import Figures, Judgement, StoreUnavailableError, Symbol
 
 TITLE = "Track record"
-ICON = ":material/target:"
+ICON = "🎯"
 POSITION = 2
 
 REFRESH_SECONDS = 60
