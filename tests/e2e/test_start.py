@@ -12,10 +12,10 @@ import pytest
 
 from collector.journal import journal_ids
 from ops.install.dependencies import ensure_all
-from ops.install.secrets import ensure_secrets
+from ops.install.secrets import ensure_secrets, share
 from ops.lifecycle.services import SERVICES
 from ops.lifecycle.stack import FOLDERS, start_services, stop
-from ops.lifecycle.supervision import start_supervisor
+from ops.lifecycle.supervision import secrets_folder, start_supervisor
 from ops.settings import OpsSettings, cache_folder
 from stack import ROOT, Stack, wait_until
 from topics import topic_names
@@ -185,6 +185,7 @@ def test_a_second_stack_runs_beside_the_first(
     for folder in FOLDERS:
         (second.home / folder).mkdir(parents=True)
     ensure_secrets(second.home / "secrets.env")
+    share(second.home / "secrets.env", secrets_folder(second.home))
     settings = OpsSettings.load()
     kafka = [service for service in SERVICES if service.name == "kafka"]
     before = pids(demo_stack)
