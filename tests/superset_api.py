@@ -13,6 +13,8 @@ class SupersetApi:
     def __init__(self, port: str, user: str = "", password: str = "") -> None:
         self.address = f"http://127.0.0.1:{port}"
         self.session = requests.Session()
+        # Gunicorn ends idle connections; a request that is sent on one at that moment gets no answer.
+        self.session.headers["Connection"] = "close"
         if password:
             login = {"username": user, "password": password, "provider": "db"}
             answer = self.ask("POST", "/api/v1/security/login", json=login)
