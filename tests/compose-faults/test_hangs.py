@@ -29,29 +29,29 @@ def restarts(compose: Compose) -> dict[str, int]:
 
 
 def test_containers_that_hang_are_started_anew_and_nothing_is_lost(
-    compose: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fresh: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hasty = tmp_path / "hasty.yml"
     hasty.write_text(yaml.safe_dump(HASTY))
     files = ("-f", str(ROOT / "docker-compose.yml"), "-f", str(hasty))
-    monkeypatch.setitem(compose.settings, "MARKET_HEALING", QUICK)
-    compose.run(*files, "up", "-d", "--wait", "--no-deps", *NAMES)
+    monkeypatch.setitem(fresh.settings, "MARKET_HEALING", QUICK)
+    fresh.run(*files, "up", "-d", "--wait", "--no-deps", *NAMES)
     monkeypatch.undo()
-    assert restarts(compose) == dict.fromkeys(NAMES, 0)
-    known = set(compose.journals())
+    assert restarts(fresh) == dict.fromkeys(NAMES, 0)
+    known = set(fresh.journals())
     replay = ("exec", "-T", "collector", "market", "replay", f"/recordings/{RECORDING.name}")
-    replaying = compose.start(*replay, "--speed", "20", "--wait", "--json")
-    wait_until(lambda: set(compose.journals()) - known, "a journal of the replay")
+    replaying = fresh.start(*replay, "--speed", "20", "--wait", "--json")
+    wait_until(lambda: set(fresh.journals()) - known, "a journal of the replay")
     for name in NAMES:
         # It stops all but the first process and the shell that sends it.
-        compose.run("exec", "-T", name, "sh", "-c", "kill -STOP -1")
-    wait_until(lambda: min(restarts(compose).values()) > 0, "other processes", LIMIT_SECONDS)
-    compose.until_healthy(*NAMES)
+        fresh.run("exec", "-T", name, "sh", "-c", "kill -STOP -1")
+    wait_until(lambda: min(restarts(fresh).values()) > 0, "other processes", LIMIT_SECONDS)
+    fresh.until_healthy(*NAMES)
     out, errors = replaying.communicate(timeout=LIMIT_SECONDS)
     assert replaying.returncode == 0, errors
     figures = json.loads(out)
     assert figures["stored"] == figures["trades"] == oracle.trades(RECORDING).height
     for name in NAMES:
-        assert "The service hangs and is killed: " in compose.run("logs", "--no-log-prefix", name), name
-    compose.up()
-    assert restarts(compose) == dict.fromkeys(NAMES, 0)
+        assert "The service hangs and is killed: " in fresh.run("logs", "--no-log-prefix", name), name
+    fresh.up()
+    assert restarts(fresh) == dict.fromkeys(NAMES, 0)
