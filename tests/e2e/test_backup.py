@@ -54,7 +54,7 @@ def test_a_backup_comes_back_into_an_empty_store_and_twice_changes_nothing(
     assert {"Mine", "Market"} <= admin(stack).dashboards()
 
 
-def leftovers(stack: Stack, folder: Path) -> set[str]:
+def temporary_files(stack: Stack, folder: Path) -> set[str]:
     """Return what a backup makes and takes back: a part of its file, copies of its own, snapshots."""
     data = stack.home / "data" / "cassandra"
     found = [*folder.iterdir(), *data.glob("backup-*"), *data.glob("data/market/*/snapshots/backup-*")]
@@ -70,9 +70,9 @@ def test_a_backup_that_is_told_to_end_leaves_nothing(stack: Stack, tmp_path: Pat
         text=True,
     )
     wait_until(lambda: list(snapshots.glob("*/snapshots/backup-*")), "a snapshot", every=0.01)
-    assert leftovers(stack, tmp_path)
+    assert temporary_files(stack, tmp_path)
     backup.terminate()
     _, said = backup.communicate(timeout=120)
     assert backup.returncode == 128 + signal.SIGTERM, said
     assert "Traceback" not in said
-    assert leftovers(stack, tmp_path) == set()
+    assert temporary_files(stack, tmp_path) == set()

@@ -55,6 +55,12 @@ def forecast(symbol: str, forecast_time: datetime) -> Forecast | None:
     return _store().forecast(symbol, forecast_time)
 
 
+def newest_forecast(symbol: str) -> Forecast | None:
+    """Return the prices of the newest forecast of a symbol, if there is one."""
+    newest = next((row for row in parameters(symbol) if row.status == "ok"), None)
+    return forecast(symbol, newest.forecast_time) if newest else None
+
+
 @st.cache_data(ttl=60, max_entries=64, show_spinner=False)
 def distribution(symbol: str, forecast_time: datetime) -> Distribution:
     """Return the histogram of a forecast's terminal price."""

@@ -33,18 +33,18 @@ from stack import wait_until
 SILENT = Silence("the port was closed")
 
 
-def test_patience_doubles_with_each_restart_and_is_as_before_after_a_calm_time(
+def test_the_limit_doubles_with_each_restart_and_is_as_before_after_a_calm_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = 1_000_000.0
     monkeypatch.setattr(time, "time", lambda: clock)
     watch = Watch(pid=7)
     for times in range(MOST_DOUBLINGS + 3):
-        assert watch.patience == 2 ** min(times, MOST_DOUBLINGS)
+        assert watch.backoff == 2 ** min(times, MOST_DOUBLINGS)
         watch = watch.killed(SILENT).follow(Process("STARTING", 8 + times, clock))
     clock += CALM_SECONDS
-    assert watch.patience == 1
-    assert watch.killed(SILENT).patience == 2
+    assert watch.backoff == 1
+    assert watch.killed(SILENT).backoff == 2
 
 
 def test_a_restart_is_counted_with_its_reason_and_what_somebody_does_is_none() -> None:

@@ -3,11 +3,7 @@
 import json
 import os
 import socket
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -16,27 +12,7 @@ from common.heartbeat import MAX_AGE_SECONDS, heartbeat_file, write_heartbeat
 from ops.inspection.probes import cassandra, health, heartbeat, http_health, is_open, kafka, presto
 from ops.settings import OpsSettings
 from stack import free_ports
-
-
-@contextmanager
-def answering(status: int, body: bytes = b"ok") -> Iterator[int]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(status)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield server.server_address[1]
-        finally:
-            server.shutdown()
-            thread.join()
+from web_answer import answering
 
 
 def test_a_port_is_open_while_something_listens() -> None:

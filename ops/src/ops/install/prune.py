@@ -16,7 +16,7 @@ import psutil
 from common.files import replace_text
 from common.settings import ROOT
 from ops.install.bootstrap import UV_VERSION
-from ops.install.dependencies import jar_folders, joint_folder, superset_environment
+from ops.install.dependencies import digest, jar_folders, joint_folder, superset_environment
 from ops.lifecycle.preflight import folder_bytes
 from ops.report import Report
 
@@ -27,7 +27,7 @@ BESIDE = (".lock", ".txt", ".log", ".tmp")  # what an installation leaves beside
 def used(cache: Path) -> set[str]:
     """Return the names of what this clone uses of a cache."""
     return {
-        f"env-{hashlib.sha256((ROOT / 'uv.lock').read_bytes()).hexdigest()[:16]}",
+        f"env-{digest(ROOT / 'uv.lock')}",
         Path(sys.prefix).name,
         superset_environment(cache).name,
         joint_folder(cache).name,

@@ -30,7 +30,7 @@ from ops.lifecycle.supervision import Process, Supervisor
 from ops.settings import OpsSettings
 
 PERIOD_SECONDS = 10.0
-# Each restart doubles the patience with a service, up to this, until it was well for so long.
+# Each restart for a hang doubles the limit, up to this, until there was none for so long.
 MOST_DOUBLINGS = 5
 CALM_SECONDS = 3600.0
 
@@ -75,7 +75,7 @@ class Watch(Hearing):
         return replace(new, restarts=self.restarts + 1, restarted_at=process.started, reason=reason)
 
     @property
-    def patience(self) -> int:
+    def backoff(self) -> int:
         """Return how many times its limit a service is waited for, so that restarts come ever less often."""
         follows = time.time() - self.healed_at < CALM_SECONDS
         return 2 ** min(self.healed, MOST_DOUBLINGS) if follows else 1
@@ -145,8 +145,8 @@ class Healer:
             return watch
         answer = stopped(family(process.pid)) or service.probe(self.settings, process.pid)
         watch = watch.asked(answer, time.monotonic())
-        limit = service.hang_seconds * self.settings.market_healing * watch.patience
-        start_limit = service.ready_seconds * watch.patience
+        limit = service.hang_seconds * self.settings.market_healing * watch.backoff
+        start_limit = service.ready_seconds * watch.backoff
         if not watch.is_hanging(limit, start_limit, time.monotonic()):
             return watch
         # It may have been told to stop while it was asked.

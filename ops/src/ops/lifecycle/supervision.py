@@ -18,6 +18,7 @@ from typing import NamedTuple, cast
 from common.settings import ROOT, Feed
 from ops.errors import MarketError
 from ops.install.dependencies import Installed
+from ops.install.secrets import service_file
 from ops.lifecycle.orphans import MARK
 from ops.lifecycle.services import Service
 from ops.ports import load_ports
@@ -208,7 +209,7 @@ supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
     for service in services:
         program, *arguments = (part.replace("{python}", str(python)) for part in service.command)
         command = shlex.join([str(ROOT / program), *arguments])
-        given = {"MARKET_SECRETS": str(secrets_folder(home) / service.name / "secrets.env")}
+        given = {"MARKET_SECRETS": str(service_file(secrets_folder(home), service.name))}
         if token and service.name == "collector":
             given[TOKEN] = token
         blocks.append(

@@ -40,11 +40,7 @@ CHANGES, CANDLES = "Changes", "Candles"
 
 def draw() -> None:
     """Draw the page."""
-    try:
-        symbols = cached_queries.symbols()
-    except StoreUnavailableError:
-        symbols = ()
-    header(TITLE, symbols)
+    symbols = header(TITLE)
     if not symbols:
         wait_for_symbols()
         return
@@ -82,7 +78,9 @@ def _comparison(symbols: list[Symbol], reach: str, view: str) -> None:
     try:
         candles = {symbol.symbol: _candles(symbol, end - window, end, seconds) for symbol in symbols}
         forecasts = {
-            symbol.symbol: forecast for symbol in symbols if (forecast := _newest(symbol.symbol)) is not None
+            symbol.symbol: forecast
+            for symbol in symbols
+            if (forecast := cached_queries.newest_forecast(symbol.symbol)) is not None
         }
     except StoreUnavailableError as error:
         st.warning(
@@ -144,8 +142,3 @@ def _show_widths(forecasts: dict[str, Forecast]) -> None:
 def _candles(symbol: Symbol, start: datetime, end: datetime, seconds: int) -> Bars:
     bars = cached_queries.bars(symbol.symbol, start, end)
     return aggregate(bars.select(bars.start >= to_datetime64(start)), seconds)
-
-
-def _newest(symbol: str) -> Forecast | None:
-    newest = next((row for row in cached_queries.parameters(symbol) if row.status == "ok"), None)
-    return cached_queries.forecast(symbol, newest.forecast_time) if newest else None

@@ -2,12 +2,10 @@
 
 import streamlit as st
 
-from streamlit_pages import cached_queries
 from streamlit_pages.sections.forecast import forecast_section
 from streamlit_pages.sections.header import header, wait_for_symbols
 from streamlit_pages.sections.live import INTERVALS, live_section
 from streamlit_pages.sections.track_record import track_record_section
-from streamlit_pages.store import StoreUnavailableError
 
 TITLE = "Forecast"
 ICON = "📈"
@@ -18,11 +16,7 @@ DEFAULT_INTERVAL = "1 min"
 
 def draw() -> None:
     """Draw the page."""
-    try:
-        symbols = cached_queries.symbols()
-    except StoreUnavailableError:
-        symbols = ()
-    header(TITLE, symbols)
+    symbols = header(TITLE)
     if not symbols:
         wait_for_symbols()
         return

@@ -26,11 +26,7 @@ CONTENT_CHARACTERS = 80
 
 def draw() -> None:
     """Draw the page."""
-    try:
-        symbols = cached_queries.symbols()
-    except StoreUnavailableError:
-        symbols = ()
-    header(TITLE, symbols)
+    symbols = header(TITLE)
     _topics()
     _messages(symbols)
     _dead_letters(symbols)

@@ -18,6 +18,7 @@ from streamlit_pages.record import (
     worst_misses,
 )
 from streamlit_pages.sections.header import header, wait_for_symbols
+from streamlit_pages.sections.track_record import coverage_metrics
 from streamlit_pages.store import Figures, Judgement, StoreUnavailableError, Symbol
 
 TITLE = "Track record"
@@ -31,11 +32,7 @@ CHART = {"displayModeBar": False}
 
 def draw() -> None:
     """Draw the page."""
-    try:
-        symbols = cached_queries.symbols()
-    except StoreUnavailableError:
-        symbols = ()
-    header(TITLE, symbols)
+    symbols = header(TITLE)
     if not symbols:
         wait_for_symbols()
         return
@@ -83,24 +80,15 @@ def _show_judgement(judgement: Judgement, key: str) -> None:
         st.caption(f"Forecasts from {formats.moment(judgement.first)} to {formats.moment(judgement.last)}.")
     metrics, chart = st.columns([2, 3], gap="medium")
     with metrics:
-        first, second = st.columns(2), st.columns(2)
-        first[0].metric(
-            "Inside the 50 % band",
-            formats.percent(figures.inside_50),
-            help="Outcomes between the 25 % and 75 % quantiles; 50 % is right.",
-        )
-        first[1].metric(
-            "Inside the 90 % band",
-            formats.percent(figures.inside_90),
-            help="Outcomes between the 5 % and 95 % quantiles; 90 % is right.",
-        )
-        second[0].metric(
+        coverage_metrics(figures.inside_50, figures.inside_90)
+        columns = st.columns(2)
+        columns[0].metric(
             "Skill against “no change”",
             formats.percent(skill(figures, figures.naive_crps), signed=True),
             help="By how much the continuous ranked probability score (CRPS) is below that of “the price "
             "stays”. Above 0 is better than that.",
         )
-        second[1].metric(
+        columns[1].metric(
             "Skill against plain GBM",
             formats.percent(skill(figures, plain.crps), signed=True),
             help="The same against a geometric Brownian motion with the calibrated volatility. "

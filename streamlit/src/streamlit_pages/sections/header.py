@@ -8,8 +8,12 @@ from streamlit_pages.store import StoreUnavailableError, Symbol
 RETRY_SECONDS = 3
 
 
-def header(title: str, symbols: tuple[Symbol, ...]) -> None:
-    """Show a page's title, and where its data is from."""
+def header(title: str) -> tuple[Symbol, ...]:
+    """Show a page's title and where its data is from; return the symbols, none while they cannot be read."""
+    try:
+        symbols = cached_queries.symbols()
+    except StoreUnavailableError:
+        symbols = ()
     with st.container(horizontal=True, vertical_alignment="center", key="header"):
         st.title(title, anchor=False, width="content")
         sources = {symbol.source for symbol in symbols}
@@ -19,6 +23,7 @@ def header(title: str, symbols: tuple[Symbol, ...]) -> None:
             st.badge("REPLAYED DATA", icon=":material/history:", color="violet")
         st.badge("Not investment advice", color="gray")
         st.badge("All times UTC", color="gray")
+    return symbols
 
 
 @st.fragment(run_every=RETRY_SECONDS)

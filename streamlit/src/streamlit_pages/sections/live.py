@@ -9,7 +9,7 @@ import streamlit as st
 from streamlit_pages import cached_queries, formats
 from streamlit_pages.candles import Bars, aggregate, rolling_vwap, vwap
 from streamlit_pages.charts import candles_chart
-from streamlit_pages.store import Forecast, StoreUnavailableError, Symbol, to_datetime64
+from streamlit_pages.store import StoreUnavailableError, Symbol, to_datetime64
 
 REFRESH_SECONDS = 5
 VWAP_CANDLES = 20
@@ -41,7 +41,7 @@ def live_section(name: str, interval: Interval) -> None:
             st.rerun()
         start = symbol.last_seen - interval.window
         bars = cached_queries.bars(name, start, symbol.last_seen)
-        forecast = _latest_forecast(name)
+        forecast = cached_queries.newest_forecast(name)
         gaps = cached_queries.gaps(_minute(start), _minute(symbol.last_seen) + timedelta(hours=1))
     except StoreUnavailableError as error:
         st.warning(
@@ -93,11 +93,6 @@ def _metrics(symbol: Symbol, candles: Bars) -> None:
         formats.ago(symbol.last_seen, datetime.now(UTC)),
         help=formats.moment(symbol.last_seen),
     )
-
-
-def _latest_forecast(symbol: str) -> Forecast | None:
-    latest = next((row for row in cached_queries.parameters(symbol) if row.status == "ok"), None)
-    return cached_queries.forecast(symbol, latest.forecast_time) if latest else None
 
 
 def _minute(moment: datetime) -> datetime:

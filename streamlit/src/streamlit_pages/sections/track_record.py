@@ -11,6 +11,21 @@ from streamlit_pages.store import StoreUnavailableError
 REFRESH_SECONDS = 60
 
 
+def coverage_metrics(inside_50: float, inside_90: float) -> None:
+    """Show which share of the outcomes was inside each band."""
+    columns = st.columns(2)
+    columns[0].metric(
+        "Inside the 50 % band",
+        formats.percent(inside_50),
+        help="Outcomes between the 25 % and 75 % quantiles; 50 % is ideal.",
+    )
+    columns[1].metric(
+        "Inside the 90 % band",
+        formats.percent(inside_90),
+        help="Outcomes between the 5 % and 95 % quantiles; 90 % is ideal.",
+    )
+
+
 @st.fragment(run_every=REFRESH_SECONDS)
 def track_record_section(symbol: str) -> None:
     """Show how accurate a symbol's past forecasts were."""
@@ -29,24 +44,15 @@ def track_record_section(symbol: str) -> None:
     card = scorecard(scores)
     metrics, chart = st.columns([2, 3], gap="medium")
     with metrics:
-        first, second = st.columns(2), st.columns(2)
-        first[0].metric(
-            "Inside the 50 % band",
-            formats.percent(card.inside_50),
-            help="Outcomes between the 25 % and 75 % quantiles; 50 % is ideal.",
-        )
-        first[1].metric(
-            "Inside the 90 % band",
-            formats.percent(card.inside_90),
-            help="Outcomes between the 5 % and 95 % quantiles; 90 % is ideal.",
-        )
-        second[0].metric(
+        coverage_metrics(card.inside_50, card.inside_90)
+        columns = st.columns(2)
+        columns[0].metric(
             "CRPS / naive",
             f"{card.crps_ratio:.2f}",
             help="Continuous ranked probability score divided by that of “no change”. "
             "Below 1: the forecast is better than that.",
         )
-        second[1].metric(
+        columns[1].metric(
             "Median error / naive",
             f"{card.error_ratio:.2f}",
             help="Absolute error of the median divided by that of “no change”. About 1 is expected: the "
