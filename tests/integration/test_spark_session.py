@@ -28,7 +28,8 @@ def test_no_password_is_on_a_command_line(
     spark: SparkSession, spark_settings: StreamProcessorSettings
 ) -> None:
     password = spark_settings.cassandra_stream_processor_password.get_secret_value()
-    commands = [child.cmdline() for child in psutil.Process().children(recursive=True)]
+    processes = psutil.process_iter(["cmdline"])  # of an ended process it gives None
+    commands = [process.info["cmdline"] or [] for process in processes]
     assert any("java" in command[0] for command in commands if command)
     assert not any(password in argument for command in commands for argument in command)
     assert spark.conf.get("spark.cassandra.auth.password") == password
