@@ -57,8 +57,8 @@ class Superset(SupersetApi):
         assert answer.status_code == 200, answer.text
         made = self.queries() - before
         assert len(made) == 1
-        statistics = requests.get(f"{self.presto}/v1/query/{made.pop()}", timeout=SECONDS).json()["queryStats"]
-        return answer.json()["result"][0]["data"], statistics["rawInputPositions"]
+        query = requests.get(f"{self.presto}/v1/query/{made.pop()}", timeout=SECONDS).json()
+        return answer.json()["result"][0]["data"], query["queryStats"]["rawInputPositions"]
 
     def queries(self) -> set[str]:
         """Return Presto's numbers of the queries for the old days, which nobody else asks for."""
