@@ -8,7 +8,8 @@ import hypothesis
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
-from stack import Stack
+from receiver import alert_url
+from stack import Stack, free_ports
 
 PATIENCE_MS = 60_000
 CHROMIUM = "/usr/bin/chromium"
@@ -30,7 +31,13 @@ hypothesis.settings.load_profile("busy host")
 def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Make a home of its own, point this process to it, and remove everything at the end."""
     # Another topic than the default, so that every test shows that the setting reaches each service.
-    stack = Stack(tmp_path_factory.mktemp("market"), KAFKA_TOPIC_NAME="ticks")
+    # Alerts go to a port where a test may receive them, and are looked for more often than a user needs.
+    stack = Stack(
+        tmp_path_factory.mktemp("market"),
+        KAFKA_TOPIC_NAME="ticks",
+        MARKET_ALERTS=alert_url(free_ports(1)[0]),
+        WATCH_EVERY_SECONDS="5",
+    )
     os.environ |= stack.settings
     yield stack
     if stack.feed is not None:

@@ -1,14 +1,20 @@
-"""What is watched of a running demo: the list of metrics beside what is served."""
+"""What is watched of a running demo: the list of metrics beside what is served, and prices."""
 
 import re
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from urllib.request import urlopen
 
+import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from common.settings import ROOT
 from ops.lifecycle.services import SERVICES, Service
-from stack import Stack
+from ops.monitoring.prices import FILE, StoredPrices
+from receiver import SECRET, receiving
+from stack import Stack, wait_until
 
 SECTION = re.compile(r"^## ([a-z-]+)$\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
 ROW = re.compile(r"^\| `(market_\w+)` \|([a-z, ]*)\| (.*) \|$", re.MULTILINE)
@@ -50,3 +56,65 @@ def test_a_service_serves_what_is_listed_and_nothing_else(demo_stack: Stack, ser
     later = {name for name, _, meaning in LISTED[service.name] if "(later)" in meaning}
     assert {name: labels for name, labels in listed.items() if name in ours} == ours
     assert set(listed) - set(ours) <= later
+
+
+def test_prices_are_the_stored_closes_and_the_band_is_the_newest_forecasts(demo_stack: Stack) -> None:
+    symbol = "BINANCE:BTCUSDT"
+    session = demo_stack.cassandra()
+    try:
+        store = StoredPrices(session)
+        now = datetime.now(UTC).replace(microsecond=0)  # as the statements below say it
+        start = now - timedelta(minutes=30)
+        found = store.prices(symbol, start, now)
+        assert found.band is not None
+        old = store.prices(symbol, start + timedelta(days=300), now + timedelta(days=300))
+    finally:
+        session.cluster.shutdown()
+    days = ", ".join(f"date '{day}'" for day in {start.date(), now.date()})
+    bars = demo_stack.query(
+        "select close from cassandra.market.bars_5s "
+        f"where symbol = '{symbol}' and day in ({days}) and close is not null "
+        f"and window_start >= timestamp '{start:%F %T}' order by window_start"
+    )
+    assert [bar["close"] for bar in bars][: len(found.closes)][:-1] == found.closes[:-1]
+    assert len(found.closes) > 100
+    bands = demo_stack.query(
+        f"select p05, p95 from cassandra.market.gbm_forecasts where symbol = '{symbol}' and day in ({days}) "
+        f"and target_time >= timestamp '{now:%F %T}' order by forecast_time desc, target_time"
+    )
+    assert found.band == (bands[0]["p05"], bands[0]["p95"])
+    assert (list(old.closes), old.band) == ([], None)
+
+
+def test_an_alert_is_told_when_it_begins_and_when_it_ends_and_its_address_to_nobody(
+    demo_stack: Stack,
+) -> None:
+    port = re.search(r"@[0-9.]+:(\d+)/", demo_stack.settings["MARKET_ALERTS"])
+    assert port
+    file = demo_stack.home / FILE
+    with receiving(int(port[1])) as receiver:
+
+        def told(words: str) -> list[str]:
+            return [message for message in receiver.messages if words in message]
+
+        file.write_text("- { symbol: BINANCE:BTCUSDT, above: 1 }")
+        try:
+            wait_until(lambda: told("price: BINANCE:BTCUSDT was above 1: "), "word of the price")
+            [alert] = [a for a in demo_stack.status()["alerts"] if a["severity"] == "price"]
+            doctor = demo_stack.market("doctor", check=False)
+            assert f"✘ {alert['summary']}" in doctor.stdout
+            assert doctor.returncode == 1
+        finally:
+            file.unlink()
+        wait_until(lambda: told("ended: BINANCE:BTCUSDT was above 1: "), "word of its end")
+        assert len(told("price: BINANCE")) == len(told("ended: BINANCE")) == 1
+    logs = [path.read_text(errors="replace") for path in (demo_stack.home / "logs").glob("*")]
+    assert logs
+    assert not [text for text in (*logs, *arguments()) if SECRET in text]
+
+
+def arguments() -> Iterator[str]:
+    """Yield the arguments of every process."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            yield " ".join(process.cmdline())

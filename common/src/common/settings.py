@@ -116,6 +116,7 @@ class MetricsSettings(Settings):
     gbm_analysis_metrics_port: MovablePort = 9103
     kafka_metrics_port: MovablePort = 9104
     cassandra_metrics_port: MovablePort = 9105
+    watch_metrics_port: MovablePort = 9106
 
 
 __all__ = [

@@ -14,6 +14,7 @@ from common.settings import (
     FeedSettings,
     KafkaSettings,
     LocalOnly,
+    MetricsSettings,
     MovablePort,
     Port,
 )
@@ -21,6 +22,9 @@ from ops.errors import MarketError
 
 ENV_FILE = ROOT / ".env"
 TOKEN = "FINNHUB_API_TOKEN"  # noqa: S105
+ALERTS = "MARKET_ALERTS"
+SECRETS_OF_USERS = {TOKEN: "collector", ALERTS: "watch"}
+"""Settings that hold secrets, each with the only service that is given it."""
 
 
 class OpsSettings(KafkaSettings, CassandraSettings, FeedSettings):
@@ -34,10 +38,22 @@ class OpsSettings(KafkaSettings, CassandraSettings, FeedSettings):
     presto_host: str = "127.0.0.1"
     presto_port: Port = 8080
     superset_port: Port = 8088
+    superset_public_url: str | None = Field(default=None, pattern=r"^https://[^\s/]+/?$")
     superset_home: Annotated[Path | None, LocalOnly()] = None
     kafka_ops_password: SecretStr = SecretStr("")
     cassandra_admin_password: SecretStr = SecretStr("")
     cassandra_ops_password: SecretStr = SecretStr("")
+
+
+class WatchSettings(OpsSettings, MetricsSettings):
+    """How often the watch looks, where it finds the services, and whom it tells.
+
+    `{service}` in the hosts stands for a service's name.
+    """
+
+    market_alerts: SecretStr | None = None
+    watch_every_seconds: float = Field(default=60, ge=1, le=3600)
+    watch_hosts: str = "127.0.0.1"
 
 
 def read_env_file(path: Path) -> dict[str, str]:
@@ -64,9 +80,9 @@ def read_env_file(path: Path) -> dict[str, str]:
 
 
 def adopt_env_file(path: Path = ENV_FILE) -> None:
-    """Put the settings of `.env` where every service finds them; the token stays in the file."""
+    """Put the settings of `.env` where every service finds them; secrets stay in the file."""
     for name, value in read_env_file(path).items():
-        if name != TOKEN and value and not os.environ.get(name):
+        if name not in SECRETS_OF_USERS and value and not os.environ.get(name):
             os.environ[name] = value
 
 

@@ -7,26 +7,11 @@ from pathlib import Path
 import pytest
 
 from ops.inspection import doctor
-from ops.inspection.doctor import days_left, diagnose, disk, log_errors, stack
-from ops.lifecycle.preflight import folder_bytes
-from ops.lifecycle.stack import add_used_feed
+from ops.inspection.doctor import alerts, diagnose, disk, log_errors, stack
+from ops.monitoring import growth, state
+from ops.monitoring.rules import Alert
 from ops.settings import OpsSettings
 from stack import free_ports
-
-
-def test_days_left_follow_from_the_growth_so_far() -> None:
-    day = 86_400.0
-    assert days_left(free_bytes=100, data_bytes=10, age_seconds=day) == pytest.approx(10)
-    assert days_left(free_bytes=100, data_bytes=10, age_seconds=60) is None
-    assert days_left(free_bytes=100, data_bytes=0, age_seconds=day) is None
-
-
-def test_a_folder_takes_what_its_files_take(tmp_path: Path) -> None:
-    (tmp_path / "a" / "b").mkdir(parents=True)
-    (tmp_path / "a" / "b" / "file").write_bytes(b"x" * 1000)
-    (tmp_path / "file").write_bytes(b"x" * 24)
-    (tmp_path / "broken").symlink_to(tmp_path / "absent")
-    assert folder_bytes(tmp_path) == 1024
 
 
 @pytest.fixture
@@ -68,19 +53,40 @@ def test_a_full_disk_is_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "retention" in disk(tmp_path).fix
 
 
-def test_going_live_on_top_of_demo_data_begins_no_new_growth(tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    data.mkdir()
-    add_used_feed(tmp_path, "demo")
-    month_ago = time.time() - 30 * 86_400
-    os.utime(data / "feeds", (month_ago, month_ago))
-    with (data / "trades").open("wb") as trades:
-        trades.truncate(shutil.disk_usage(tmp_path).free // 2)
-    add_used_feed(tmp_path, "live")
+def test_a_disk_that_lasts_a_few_days_is_a_finding(tmp_path: Path) -> None:
+    (tmp_path / "data" / "watch").mkdir(parents=True)
+    a_day_ago = time.time() - 86_400
+    growth.note_size(tmp_path, a_day_ago, 0)
     assert disk(tmp_path).good
-    hours_ago = time.time() - 2 * 3600
-    os.utime(data / "feeds", (hours_ago, hours_ago))
-    assert not disk(tmp_path).good
+    free = shutil.disk_usage(tmp_path).free
+    with (tmp_path / "data" / "grown").open("wb") as sparse:
+        sparse.truncate(free)
+    found = disk(tmp_path)
+    assert not found.good
+    assert "enough for 1 days of such growth" in found.what
+
+
+def test_the_alerts_that_hold_are_findings_with_their_cures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = OpsSettings(market_home=tmp_path)
+    assert list(alerts(settings)) == []
+    monkeypatch.setattr(doctor, "is_supervised", lambda home: True)
+    [unwatched] = alerts(settings)
+    assert (unwatched.good, unwatched.fix) == (False, "see ./market logs watch")
+    (tmp_path / "run").mkdir()
+    alert = Alert(
+        "DeadLetters", "warning", 1.0, "9 trades were refused.", "They are kept.", "./market dead-letters"
+    )
+    state.write(tmp_path, time.time() - 60, [alert])
+    [bad] = alerts(settings)
+    assert bad == (False, "9 trades were refused. They are kept.", "./market dead-letters")
+    state.write(tmp_path, time.time(), [])
+    [good] = alerts(settings)
+    assert good.good
+    state.write(tmp_path, time.time() - 600, [])
+    [late] = alerts(settings)
+    assert late == unwatched
 
 
 def test_errors_in_the_logs_are_shown_with_the_last_of_them(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from ops.lifecycle.preflight import (
     check_ports,
     choose_ports,
     existing_parent,
+    folder_bytes,
     is_free,
     port_conflict,
 )
@@ -132,3 +133,11 @@ def test_a_home_that_a_server_would_read_otherwise_is_refused(tmp_path: Path, na
 @pytest.mark.parametrize("name", ["my market", "market_2.1-x+y@z=~"])
 def test_a_usual_home_is_taken(tmp_path: Path, name: str) -> None:
     check_home(tmp_path / name)
+
+
+def test_a_folder_takes_what_its_files_take(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "file").write_bytes(b"x" * 1000)
+    (tmp_path / "file").write_bytes(b"x" * 24)
+    (tmp_path / "broken").symlink_to(tmp_path / "absent")
+    assert folder_bytes(tmp_path) == 1024

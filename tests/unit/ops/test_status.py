@@ -170,6 +170,7 @@ def test_a_status_is_a_table_for_a_terminal() -> None:
             "services": {"kafka": running, "presto": {**DOWN, "reason": "closed"}},
             "pipeline": {"trades_received": 0, "late": None},
             "urls": {"presto": "http://127.0.0.1:8080"},
+            "alerts": [{"severity": "critical", "summary": "kafka did not answer."}],
         }
     ).splitlines()
     assert lines[0].split() == ["SERVICE", "STATE", "PID", "PORT", "UPTIME", "RSS", "MB"]
@@ -177,3 +178,4 @@ def test_a_status_is_a_table_for_a_terminal() -> None:
     assert lines[2].split() == ["presto", "MISSING", "closed"]
     assert [line.split() for line in lines[4:6]] == [["trades_received", "0"], ["late", "unknown"]]
     assert lines[7].split() == ["presto", "http://127.0.0.1:8080"]
+    assert lines[9] == "critical: kafka did not answer."

@@ -4,7 +4,7 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from configparser import RawConfigParser
 from pathlib import Path
 
@@ -33,10 +33,14 @@ from stack import wait_until
 
 NAMES = {service.name for service in SERVICES}
 TOKEN = "secrettoken"
+URL = "json://user:50%25@example.org/a?x=1,2"
+GIVEN = {"collector": {"FINNHUB_API_TOKEN": TOKEN}, "watch": {"MARKET_ALERTS": URL}}
 
 
 def configured(
-    services: tuple[Service, ...] = SERVICES, token: str | None = TOKEN, notify_socket: str | None = None
+    services: tuple[Service, ...] = SERVICES,
+    secrets: Mapping[str, Mapping[str, str]] = GIVEN,
+    notify_socket: str | None = None,
 ) -> RawConfigParser:
     text = configuration(
         home=Path("/home/50% mine"),
@@ -45,7 +49,7 @@ def configured(
         log_bytes=1000,
         log_files=2,
         open_files=100,
-        token=token,
+        secrets=secrets,
         notify_socket=notify_socket,
     )
     parser = RawConfigParser()
@@ -78,7 +82,14 @@ def test_only_the_collector_gets_the_token_and_no_command_line_holds_it() -> Non
     assert holders == ["program:collector"]
     assert TOKEN not in parser["program:collector"]["command"]
     assert f'FINNHUB_API_TOKEN="{TOKEN}"' in parser["program:collector"]["environment"]
-    assert TOKEN not in configured(token=None)["program:collector"]["environment"]
+    assert "FINNHUB_API_TOKEN" not in configured(secrets={})["program:collector"]["environment"]
+
+
+def test_only_the_watch_gets_the_addresses_of_alerts() -> None:
+    parser = configured()
+    escaped = URL.replace("%", "%%")
+    assert [name for name in parser.sections() if escaped in str(dict(parser[name]))] == ["program:watch"]
+    assert f'MARKET_ALERTS="{escaped}"' in parser["program:watch"]["environment"]
 
 
 def test_each_service_is_given_a_file_of_passwords_of_its_own() -> None:
@@ -95,9 +106,12 @@ def test_the_common_environment_holds_no_token_and_everything_is_utc(
     settings = OpsSettings(market_home=tmp_path)
     monkeypatch.setenv("KAFKA_PORT", "1234")
     environ = stack_environment(
-        settings, "demo", installed, {"FINNHUB_API_TOKEN": TOKEN, "TZ": "Asia/Tokyo", "A": "b"}
+        settings,
+        "demo",
+        installed,
+        {"FINNHUB_API_TOKEN": TOKEN, "MARKET_ALERTS": URL, "TZ": "Asia/Tokyo", "A": "b"},
     )
-    assert TOKEN not in environ.values()
+    assert not {TOKEN, URL}.intersection(environ.values())
     assert environ["TZ"] == "UTC"
     assert environ["A"] == "b"
     assert environ["KAFKA_PORT"] == "1234"

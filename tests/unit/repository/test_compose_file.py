@@ -14,7 +14,7 @@ from ops.install.secrets import NAMES as GENERATED
 from ops.install.secrets import SEEN
 from ops.lifecycle.services import SERVICES, Service
 from ops.ports import settings_classes
-from ops.settings import TOKEN, read_env_file
+from ops.settings import SECRETS_OF_USERS, read_env_file
 
 IMAGE = "market/"
 SERVED_BY_COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
@@ -90,10 +90,11 @@ def test_compose_repeats_no_default_to_a_container(name: str) -> None:
     assert repeated == {}
 
 
-def test_only_the_collector_is_given_the_token() -> None:
+@pytest.mark.parametrize("secret", SECRETS_OF_USERS)
+def test_one_service_only_is_given_a_users_secret(secret: str) -> None:
     assert [
-        name for name, service in SERVED_BY_COMPOSE.items() if TOKEN in service.get("environment", {})
-    ] == ["collector"]
+        name for name, service in SERVED_BY_COMPOSE.items() if secret in service.get("environment", {})
+    ] == [SECRETS_OF_USERS[secret]]
 
 
 def test_published_ports_lead_to_the_default_ports_of_the_containers() -> None:
@@ -130,7 +131,7 @@ def passwords_of(component: str) -> set[str]:
         for name, field in settings.model_fields.items()
         if is_secret(field.annotation)
     }
-    return (fields | script_names(component, PASSWORDS_OF_A_SCRIPT)) - {TOKEN}
+    return (fields | script_names(component, PASSWORDS_OF_A_SCRIPT)) - set(SECRETS_OF_USERS)
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
@@ -140,7 +141,7 @@ def test_a_service_sees_the_passwords_that_it_asks_for(component: str) -> None:
 
 def test_a_service_reads_no_passwords_of_others_for_nothing() -> None:
     unasked = {name for service in SERVICES for name in set(service.reads) - passwords_of(service.name)}
-    # The `market` command asks for these, for a replay that starts in the collector's container.
+    # The code in `ops` asks for these: for a replay in the collector's container, and for the watch.
     assert unasked == {"KAFKA_OPS_PASSWORD", "CASSANDRA_OPS_PASSWORD"}
 
 
@@ -168,7 +169,7 @@ def test_the_generated_passwords_are_those_that_anything_asks_for() -> None:
         if is_secret(field.annotation)
     }
     scripts = set().union(*(script_names(component, PASSWORDS_OF_A_SCRIPT) for component in COMPONENTS))
-    assert set(GENERATED) == (fields | scripts) - {TOKEN}
+    assert set(GENERATED) == (fields | scripts) - set(SECRETS_OF_USERS)
     assert len(GENERATED) == len(set(GENERATED))
 
 

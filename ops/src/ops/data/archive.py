@@ -76,6 +76,11 @@ def read_description(text: bytes) -> Description:
     return description
 
 
+def backup_file(home: Path) -> Path:
+    """Return the file whose time is that of the last backup."""
+    return home / "data" / "last-backup"
+
+
 def write_archive(stream: IO[bytes], description: Description, members: Mapping[str, Path]) -> None:
     """Write the description, then the files that it names."""
     with tarfile.open(fileobj=stream, mode="w|") as archive:

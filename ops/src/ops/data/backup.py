@@ -16,7 +16,7 @@ from typing import IO
 from common.cassandra import KEYSPACE
 from common.settings import ROOT
 from ops.clients import cassandra_session
-from ops.data.archive import SUPERSET_MEMBER, TABLES, Description, extract, write_archive
+from ops.data.archive import SUPERSET_MEMBER, TABLES, Description, backup_file, extract, write_archive
 from ops.errors import MarketError
 from ops.install.dependencies import ensure_jars, ensure_java
 from ops.lifecycle.services import SERVICES
@@ -52,6 +52,7 @@ def backup(settings: OpsSettings, target: str, report: Report) -> None:
             write_archive(stream, description, members)
         finally:
             node.run("clearsnapshot", "-t", tag, "--", KEYSPACE)
+    backup_file(settings.market_home).touch()
     report(
         f"Backed up {len(description.tables)} tables of Cassandra"
         + (" and Superset's database" if SUPERSET_MEMBER in members else "")

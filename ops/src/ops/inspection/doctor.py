@@ -17,14 +17,15 @@ from ops.lifecycle.preflight import existing_parent, folder_bytes, holder, is_fr
 from ops.lifecycle.services import supervised_services
 from ops.lifecycle.stack import is_supervised, used_feeds
 from ops.lifecycle.supervision import Supervisor, UnresponsiveSupervisorError
+from ops.monitoring import growth, state
 from ops.ports import load_ports
-from ops.settings import OpsSettings, cache_folder
+from ops.settings import OpsSettings, WatchSettings, cache_folder
 
 NEEDED_MEMORY_GB = 5.0
 NEEDED_DISK_GB = 2.0
 MIN_DAYS = 7.0
-# The growth of a younger store is mostly its first files.
-MIN_AGE_SECONDS = 3600.0
+# A look waits for services that hang, and a busy machine delays the next one.
+WATCH_SECONDS = 60.0
 
 
 class Finding(NamedTuple):
@@ -33,13 +34,6 @@ class Finding(NamedTuple):
     good: bool
     what: str
     fix: str = ""
-
-
-def days_left(free_bytes: float, data_bytes: float, age_seconds: float) -> float | None:
-    """Return how many days the disk lasts if the data grows on as so far, or None when it is too young."""
-    if data_bytes <= 0 or age_seconds < MIN_AGE_SECONDS:
-        return None
-    return free_bytes / (data_bytes / age_seconds) / 86_400
 
 
 def machine(settings: OpsSettings) -> Iterator[Finding]:
@@ -79,9 +73,7 @@ def disk(home: Path) -> Finding:
     """Check the space, and how fast the data takes it."""
     free = shutil.disk_usage(existing_parent(home)).free
     data = folder_bytes(home)
-    feeds = home / "data" / "feeds"
-    age = time.time() - feeds.stat().st_mtime if feeds.exists() else 0.0
-    days = days_left(free, data, age)
+    days = growth.days_left(home, time.time(), data, free)
     what = f"{free / 1024**3:.1f} GB of disk were free, {data / 1024**2:.0f} MB taken by {home}"
     if days is not None:
         what += (
@@ -131,6 +123,21 @@ def stack(settings: OpsSettings) -> Iterator[Finding]:
         )
 
 
+def alerts(settings: OpsSettings) -> Iterator[Finding]:
+    """Judge the running stack by the alerts that the watch found."""
+    if not is_supervised(settings.market_home):
+        return
+    watched = state.read(settings.market_home)
+    limit = 2 * WatchSettings.load().watch_every_seconds + WATCH_SECONDS
+    if watched is None or time.time() - watched.at > limit:
+        yield Finding(False, "nobody watched the stack lately", "see ./market logs watch")
+        return
+    for alert in watched.alerts:
+        yield Finding(False, f"{alert.summary} {alert.meaning}", alert.command)
+    if not watched.alerts:
+        yield Finding(True, f"no alert held {time.time() - watched.at:.0f} s ago")
+
+
 def log_errors(settings: OpsSettings) -> Iterator[Finding]:
     """Report errors among the last log lines."""
     for service in supervised_services(settings):
@@ -145,4 +152,5 @@ def diagnose(settings: OpsSettings) -> Iterator[Finding]:
     """Run every check."""
     yield from machine(settings)
     yield from stack(settings)
+    yield from alerts(settings)
     yield from log_errors(settings)

@@ -16,6 +16,7 @@ from ops.lifecycle.healing import UNWATCHED, Watch, read_watches, watch_file
 from ops.lifecycle.services import SERVICES, Service
 from ops.lifecycle.stack import read_state
 from ops.lifecycle.supervision import Process, Supervisor
+from ops.monitoring import state
 from ops.ports import load_ports
 from ops.settings import OpsSettings
 
@@ -207,10 +208,12 @@ def services_status(settings: OpsSettings) -> dict[str, ServiceStatus]:
 def status(settings: OpsSettings) -> dict[str, Any]:
     """Return all that `market status --json` prints."""
     services = services_status(settings)
+    watched = state.read(settings.market_home)
     return {
         "services": services,
         "pipeline": pipeline(settings, services),
         "urls": urls(),
+        "alerts": [alert._asdict() for alert in watched.alerts] if watched else None,
     }
 
 
@@ -233,4 +236,7 @@ def text(status: Mapping[str, Any]) -> str:
         lines.append(f"{name:<22}{'unknown' if figure is None else figure}")
     lines.append("")
     lines.extend(f"{name:<12}{url}" for name, url in status["urls"].items())
+    if status.get("alerts"):
+        lines.append("")
+        lines.extend(f"{alert['severity']}: {alert['summary']}" for alert in status["alerts"])
     return "\n".join(lines)

@@ -22,8 +22,9 @@ class Service:
     `command` is relative to the root, and `{python}` stands for the environment's Python; `port` is the
     variable of the port that a user or a monitoring system asks; `page` is what a user calls the web page
     there; `passwords` are generated at the first start, and beside them it sees only those that it `reads`.
-    `metrics` is the variable of the port that serves its figures. One that was ready and gives no answer for
-    more than `hang_seconds` hangs, and is started anew.
+    `metrics` is the variable of the port that serves its figures; `answers` are a port and a path that answer
+    over HTTP, without a login, while it works. One that was ready and gives no answer for more than
+    `hang_seconds` hangs, and is started anew.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Service:
     passwords: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
     metrics: str | None = None
+    answers: tuple[str, str] | None = None
     scheduled: bool = False
     ready_seconds: int = START_SECONDS
     stop_seconds: int = STOP_SECONDS
@@ -75,6 +77,7 @@ SERVICES = (
         port="PRESTO_PORT",
         page="presto",
         passwords=("CASSANDRA_PRESTO_PASSWORD",),
+        answers=("PRESTO_PORT", "/v1/cluster"),
     ),
     Service(
         "stream-processor",
@@ -88,6 +91,7 @@ SERVICES = (
             "CASSANDRA_STREAM_PROCESSOR_PASSWORD",
             "SPARK_SECRET_KEY",
         ),
+        answers=("SPARK_UI_PORT", "/api/v1/version"),
         stop_seconds=FLUSH_SECONDS,
     ),
     Service(
@@ -95,6 +99,7 @@ SERVICES = (
         ("{python}", "-m", "feed"),
         probes.http_health("FEED_PORT", "/health"),
         port="FEED_PORT",
+        answers=("FEED_PORT", "/health"),
         hang_seconds=60,
     ),
     Service(
@@ -106,6 +111,7 @@ SERVICES = (
         passwords=("KAFKA_COLLECTOR_PASSWORD",),
         reads=("KAFKA_OPS_PASSWORD", "CASSANDRA_OPS_PASSWORD"),  # for the replays that start in its container
         metrics="COLLECTOR_METRICS_PORT",
+        answers=("COLLECTOR_METRICS_PORT", "/health"),
         scheduled=True,
         hang_seconds=60,  # what comes meanwhile is lost
     ),
@@ -118,6 +124,7 @@ SERVICES = (
         passwords=("CASSANDRA_GBM_ANALYSIS_PASSWORD",),
         reads=("SPARK_SECRET_KEY",),
         metrics="GBM_ANALYSIS_METRICS_PORT",
+        answers=("GBM_ANALYSIS_METRICS_PORT", "/health"),
         scheduled=True,
     ),
     Service(
@@ -126,6 +133,7 @@ SERVICES = (
         probes.http_health("SUPERSET_PORT", "/health"),
         port="SUPERSET_PORT",
         page="superset",
+        answers=("SUPERSET_PORT", "/health"),
         passwords=("SUPERSET_ADMIN_PASSWORD", "SUPERSET_VIEWER_PASSWORD", "SUPERSET_SECRET_KEY"),
         hang_seconds=300,  # every thread may wait for a Presto that hangs itself, a minute for each query
     ),
@@ -135,7 +143,16 @@ SERVICES = (
         probes.http_health("STREAMLIT_PORT", "/_stcore/health"),
         port="STREAMLIT_PORT",
         page="streamlit",
+        answers=("STREAMLIT_PORT", "/_stcore/health"),
         passwords=("KAFKA_STREAMLIT_PASSWORD", "CASSANDRA_STREAMLIT_PASSWORD"),
+    ),
+    Service(
+        "watch",
+        ("{python}", "-m", "ops.monitoring"),
+        probes.health("WATCH_METRICS_PORT"),
+        port="WATCH_METRICS_PORT",
+        reads=("CASSANDRA_OPS_PASSWORD",),  # for alerts about prices
+        metrics="WATCH_METRICS_PORT",
     ),
 )
 
@@ -144,6 +161,19 @@ def supervised_services(settings: OpsSettings) -> tuple[Service, ...]:
     """Return the services that this stack supervises; systemd starts the scheduled ones itself."""
     return tuple(
         service for service in SERVICES if settings.market_scheduler == "internal" or not service.scheduled
+    )
+
+
+def watched_services(settings: OpsSettings) -> tuple[Service, ...]:
+    """Return the services that are to answer at any time: no others, and not the watch itself.
+
+    A forecast that systemd starts is a process that ends.
+    """
+    return tuple(
+        service
+        for service in SERVICES
+        if service.name != "watch"
+        and (service.name != "gbm-analysis" or settings.market_scheduler == "internal")
     )
 
 

@@ -108,12 +108,7 @@ def add_used_feed(home: Path, feed: Feed) -> None:
     """Remember that a feed fills this home's store."""
     used = used_feeds(home)
     if feed not in used:
-        file = home / "data" / "feeds"
-        # Its time says since when the store has grown.
-        begun = file.stat().st_mtime_ns if used else None
-        file.write_text("".join(f"{name}\n" for name in [*used, feed]))
-        if begun is not None:
-            os.utime(file, ns=(begun, begun))
+        (home / "data" / "feeds").write_text("".join(f"{name}\n" for name in [*used, feed]))
 
 
 def remove_run_files(home: Path) -> None:

@@ -22,7 +22,7 @@ from ops.install.secrets import service_file
 from ops.lifecycle.orphans import MARK
 from ops.lifecycle.services import Service
 from ops.ports import load_ports
-from ops.settings import TOKEN, OpsSettings
+from ops.settings import ALERTS, SECRETS_OF_USERS, TOKEN, OpsSettings, WatchSettings
 
 # supervisord answers in milliseconds; this long only a stopped process takes, or a host without memory.
 ANSWER_SECONDS = 10.0  # pragma: no mutate: long enough
@@ -183,10 +183,10 @@ def configuration(
     log_bytes: int,
     log_files: int,
     open_files: int,
-    token: str | None,
+    secrets: Mapping[str, Mapping[str, str]],
     notify_socket: str | None = None,
 ) -> str:
-    """Return supervisord's configuration; only the collector is given the token."""
+    """Return supervisord's configuration; `secrets` are settings that one service alone gets."""
     blocks = [
         f"""[unix_http_server]
 file={escape(str(socket_file(home)))}
@@ -210,8 +210,7 @@ supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
         program, *arguments = (part.replace("{python}", str(python)) for part in service.command)
         command = shlex.join([str(ROOT / program), *arguments])
         given = {"MARKET_SECRETS": str(service_file(secrets_folder(home), service.name))}
-        if token and service.name == "collector":
-            given[TOKEN] = token
+        given |= secrets.get(service.name, {})
         blocks.append(
             f"""[program:{service.name}]
 command={escape(command)}
@@ -247,9 +246,10 @@ stdout_logfile_backups={log_files}
 def stack_environment(
     settings: OpsSettings, feed: Feed, installed: Installed, environ: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return the environment of every service: the user's without the token, and where things are."""
+    """Return the environment of every service: the user's without secrets, and where things are."""
     home = settings.market_home.absolute()
-    passed = {name: value for name, value in environ.items() if name not in (TOKEN, NOTIFY_SOCKET)}
+    without = {*SECRETS_OF_USERS, NOTIFY_SOCKET}
+    passed = {name: value for name, value in environ.items() if name not in without}
     ports = {name: str(port) for name, port in load_ports().by_variable().items()}
     return {
         **passed,
@@ -270,6 +270,17 @@ def stack_environment(
     }
 
 
+def alert_urls() -> str | None:
+    """Return the addresses of alerts as one line that supervisord takes; raise MarketError."""
+    urls = WatchSettings.load().market_alerts
+    if urls is None:
+        return None
+    line = " ".join(urls.get_secret_value().split()).replace('"', "%22")
+    if not line.isprintable():
+        raise MarketError(f"{ALERTS} held characters that no URL has.")
+    return line
+
+
 def start_supervisor(
     settings: OpsSettings, services: Sequence[Service], feed: Feed, installed: Installed
 ) -> None:
@@ -282,6 +293,7 @@ def start_supervisor(
     )
     if token and not token.isalnum():
         raise MarketError(f"{TOKEN} was not a token: a token holds only letters and digits.")
+    given = {TOKEN: token, ALERTS: alert_urls()}
     _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
     text = configuration(
         home=home,
@@ -290,7 +302,7 @@ def start_supervisor(
         log_bytes=settings.market_log_megabytes * 1024**2,
         log_files=settings.market_log_files,
         open_files=OPEN_FILES if hard_limit == resource.RLIM_INFINITY else min(hard_limit, OPEN_FILES),
-        token=token,
+        secrets={SECRETS_OF_USERS[name]: {name: value} for name, value in given.items() if value},
         notify_socket=os.environ.get(NOTIFY_SOCKET),
     )
     file = home / "run" / "supervisord.conf"
