@@ -19,6 +19,8 @@ from topics import read_topic
 pytestmark = pytest.mark.timeout(600)
 
 MINUTE_MS = 60_000
+BILLION = b"\x80\xa8\xd6\xb9\x07"  # as Avro writes a length; Java has no memory for so many
+LONG = b"\xff" * 3 * 1024**2
 UNREADABLE_EVENT = "the feed event could not be decoded as Avro"
 
 
@@ -38,13 +40,19 @@ def test_garbage_on_the_topic_becomes_dead_letters_and_good_trades_go_on(stack: 
     bad = [
         (b"\xff\x00 garbage", good, "the value could not be decoded as Avro"),
         (None, good, "the value could not be decoded as Avro"),
+        (BILLION, good, "the value could not be decoded as Avro"),
+        (b"\x02\x00" + BILLION, good, "the value could not be decoded as Avro"),
+        (LONG, good, "the value could not be decoded as Avro (cut to 1048576 bytes)"),
         (
             avro(),
             good | {"schema": "0123456789abcdef"},
             "the header schema was missing or named no known schema",
         ),
         (avro(), good | {"frame": "line 1"}, "the header frame was missing or not <journal id>:<line>"),
-        (avro(), good | {"received_ms": "now"}, "the header received_ms was missing or not a number"),
+        *(
+            (avro(), good | {"received_ms": ms}, "the header received_ms was missing or no time in ms")
+            for ms in ("now", str(2**62))
+        ),
         (avro(t=ahead), good, "the trade was stamped more than 5 minutes after its receipt"),
         (avro(t=-1), good, "the time was before 2000 or after 9999"),
         (avro(t=1_700_000_000), good, "the time was before 2000 or after 9999"),
@@ -67,7 +75,7 @@ def test_garbage_on_the_topic_becomes_dead_letters_and_good_trades_go_on(stack: 
     before = len(read_topic(stack, dead_letters))
     settings = KafkaSettings(kafka_port=int(stack.settings["KAFKA_PORT"]))
     password = SecretStr(stack.secrets()["KAFKA_COLLECTOR_PASSWORD"])
-    producer = Producer(client_config(settings, "collector", password))
+    producer = Producer(client_config(settings, "collector", password) | {"message.max.bytes": 4 * 1024**2})
     for value, headers, _ in messages:
         producer.produce(stack.topic, value, b"GARBAGE", headers=list(headers.items()))
     events = f"{stack.topic}.events"
@@ -82,6 +90,12 @@ def test_garbage_on_the_topic_becomes_dead_letters_and_good_trades_go_on(stack: 
     [event] = [letter for letter in letters if letter["reason"].decode() == UNREADABLE_EVENT]
     place = (event["topic"].decode(), event["partition"].decode(), event["offset"].decode())
     assert place == (events, "0", str(offset))
+    places = {
+        (message.topic(), message.partition(), message.offset()) for message in read_topic(stack, stack.topic)
+    }
+    for letter in letters:
+        if letter is not event:
+            assert (letter["topic"].decode(), int(letter["partition"]), int(letter["offset"])) in places
 
     def bars() -> list[dict[str, object]]:
         return stack.query("select trade_count, close from cassandra.market.bars_5s where symbol = 'GARBAGE'")

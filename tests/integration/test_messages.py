@@ -10,9 +10,11 @@ import pytest
 from pyspark.sql import DataFrame, Row, SparkSession
 
 from common.identity import trade_id
+from common.limits import MAX_DEAD_LETTER_BYTES
 from common.schemas import events_schema, trades_schema, trades_schemas
 from stream_processor.messages import (
     EVENT_COLUMNS,
+    MAX_REQUEST_BYTES,
     TRADE_COLUMNS,
     event_dead_letters,
     read_events,
@@ -62,7 +64,12 @@ def messages(spark: SparkSession, *sent: Message) -> DataFrame:
 
 
 def collected(spark: SparkSession, *sent: Message) -> list[Row]:
-    return read_trades(messages(spark, *sent), trades_schemas()).collect()
+    return read_trades(messages(spark, *sent), trades_schemas(), trades_schema()).collect()
+
+
+def dead_letters(spark: SparkSession, *sent: Message) -> list[Row]:
+    rows = read_trades(messages(spark, *sent), trades_schemas(), trades_schema())
+    return trade_dead_letters(rows).collect()
 
 
 def test_every_column_of_a_trade_follows_from_its_message(spark: SparkSession) -> None:
@@ -97,9 +104,13 @@ def test_a_refused_trade_does_not_move_its_neighbours_ids(spark: SparkSession) -
     ]
 
 
+BILLION = b"\x80\xa8\xd6\xb9\x07"  # as Avro writes a length; Java has no memory for so many
+MANY_TRADES = BILLION
+MANY_CONDITIONS = b"\x02\x00" + BILLION
+LONG_SYMBOL = b"\x02\x02" + bytes(8) + BILLION
 UNREADABLE = "the value could not be decoded as Avro"
 NO_FRAME = "the header frame was missing or not <journal id>:<line>"
-NO_RECEIPT = "the header received_ms was missing or not a number"
+NO_RECEIPT = "the header received_ms was missing or no time in ms"
 NO_SCHEMA = "the header schema was missing or named no known schema"
 
 
@@ -111,6 +122,9 @@ def without(name: str) -> dict[str, str]:
     ("message", "reason"),
     [
         ((b"\xff\x00 garbage", HEADERS), UNREADABLE),
+        ((MANY_TRADES, HEADERS), UNREADABLE),
+        ((MANY_CONDITIONS, HEADERS), UNREADABLE),
+        ((LONG_SYMBOL, HEADERS), UNREADABLE),
         ((b"", HEADERS), UNREADABLE),
         ((None, HEADERS), UNREADABLE),
         ((avro(trade()), {}), NO_FRAME),
@@ -119,7 +133,10 @@ def without(name: str) -> dict[str, str]:
         ((avro(trade()), HEADERS | {"frame": f"{JOURNAL}:1:2"}), NO_FRAME),
         ((avro(trade()), HEADERS | {"frame": "20240808T120000123x:1"}), NO_FRAME),
         ((avro(trade()), without("received_ms")), NO_RECEIPT),
-        ((avro(trade()), HEADERS | {"received_ms": "now"}), NO_RECEIPT),
+        *(
+            ((avro(trade()), HEADERS | {"received_ms": ms}), NO_RECEIPT)
+            for ms in ("now", "-5", "1700000000", str(2**62), str(2**64))
+        ),
         ((avro(trade()), without("schema")), NO_SCHEMA),
         ((avro(trade()), HEADERS | {"schema": "0123456789abcdef"}), NO_SCHEMA),
     ],
@@ -129,8 +146,11 @@ def test_a_message_that_cannot_be_read_is_refused_whole(
 ) -> None:
     [row] = collected(spark, message)
     assert (row.reason, row.symbol, row.rejected) == (reason, None, message[0])
-    [letter] = trade_dead_letters(read_trades(messages(spark, message), trades_schemas())).collect()
+    [letter] = dead_letters(spark, message)
     assert (letter.key, letter.value) == (None, message[0])
+    headers = {header.key: header.value for header in letter.headers}
+    assert headers["reason"] == reason.encode()
+    assert (headers["topic"], headers["partition"], headers["offset"]) == (b"market", b"2", b"0")
 
 
 @pytest.mark.parametrize(
@@ -163,18 +183,40 @@ def test_a_trade_within_five_minutes_of_its_receipt_is_taken(spark: SparkSession
 
 
 def test_a_dead_letter_holds_the_trade_and_where_it_came_from(spark: SparkSession) -> None:
-    refused = read_trades(messages(spark, (avro(trade(), trade(t=-1)), HEADERS)), trades_schemas())
-    [letter] = trade_dead_letters(refused).collect()
+    [letter] = dead_letters(spark, (avro(trade()), HEADERS), (avro(trade(), trade(t=-1)), HEADERS))
     assert letter.key == b"AAPL"
     assert letter.value == b'{"c":["1","12"],"p":10.5,"s":"AAPL","t":-1,"v":2.0}'
     headers = {header.key: header.value.decode() for header in letter.headers}
     assert headers.pop("reason")
     assert headers == {
+        "topic": "market",
+        "partition": "2",
+        "offset": "1",
         "frame": f"{JOURNAL}:42",
         "received_ms": str(RECEIVED_MS),
         "trades": "1",
         "trade_id": trade_id(JOURNAL, 42, 1),
     }
+
+
+def test_what_is_too_long_for_a_dead_letter_is_cut(spark: SparkSession) -> None:
+    long = "x" * (2 * MAX_DEAD_LETTER_BYTES)
+    sent = [
+        (long.encode(), HEADERS),
+        (avro(trade(s=long)), HEADERS),
+        (avro(trade()), HEADERS | {"frame": long}),
+    ]
+    letters = dead_letters(spark, *sent)
+    reasons = [header.value.decode() for letter in letters for header in letter.headers[:1]]
+    note = f" (cut to {MAX_DEAD_LETTER_BYTES} bytes)"
+    assert reasons == [
+        UNREADABLE + note,
+        "the symbol was longer than 64 characters" + note,
+        NO_FRAME,
+    ]
+    for letter in letters:
+        parts = [letter.key, letter.value, *(header.value for header in letter.headers)]
+        assert sum(len(part or b"") for part in parts) < MAX_REQUEST_BYTES - 10_000
 
 
 def event(**changes: Any) -> bytes:
@@ -204,7 +246,7 @@ def test_every_kind_of_feed_event_is_read(spark: SparkSession) -> None:
 
 
 def test_a_feed_event_that_cannot_be_read_becomes_a_dead_letter(spark: SparkSession) -> None:
-    garbage = [b"\xff\xff garbage", None, event(at=2**62)]
+    garbage = [b"\xff\xff garbage", None, event(at=2**62), b"\x02" + BILLION]
     sent: list[Message] = [(event(), {}), *((value, {}) for value in garbage)]
     letters = event_dead_letters(read_events(messages(spark, *sent))).collect()
     assert [letter.value for letter in letters] == garbage
@@ -216,5 +258,11 @@ def test_a_feed_event_that_cannot_be_read_becomes_a_dead_letter(spark: SparkSess
             "offset": str(offset).encode(),
             "trades": b"0",
         }
-        for offset in (1, 2, 3)
+        for offset in (1, 2, 3, 4)
     ]
+
+
+def test_a_feed_event_whose_session_is_too_long_for_a_key_becomes_a_dead_letter(spark: SparkSession) -> None:
+    sent: list[Message] = [(event(session="s" * 257), {}), (event(session="s" * 256), {})]
+    rows = read_events(messages(spark, *sent)).collect()
+    assert [row.reason for row in rows] == ["the feed event's session was longer than 256 characters", None]

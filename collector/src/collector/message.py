@@ -5,12 +5,11 @@ from typing import NamedTuple
 
 from collector.encoding import encode_trades
 from common.frames import Refused, read_frame
+from common.limits import MAX_DEAD_LETTER_BYTES
 from common.recording import decode
 from common.schemas import trades_schema
 
 Headers = list[tuple[str, bytes]]
-
-MAX_DEAD_LETTER_BYTES = 1024**2
 
 
 class Message(NamedTuple):

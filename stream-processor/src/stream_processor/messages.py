@@ -5,12 +5,17 @@ from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql.avro.functions import from_avro
 
 from common.identity import INDEX_DIGITS, LINE_DIGITS, MAX_SYMBOL_LENGTH
-from common.schemas import Schema, events_schema, trades_schema
+from common.limits import MAX_DEAD_LETTER_BYTES
+from common.schemas import Schema, events_schema
 from stream_processor.columns import Columns
 
 FUTURE_TOLERANCE_MS = 5 * 60 * 1000
 FIRST_TIMESTAMP_MS = 946_684_800_000  # the year 2000: what is earlier was stamped in seconds, or not at all
 LAST_TIMESTAMP_MS = 253_402_300_799_999  # the year 9999, the last that every server can hold
+MAX_SESSION_LENGTH = 256  # Cassandra takes no key over 64 KiB
+MAX_FRAME_NAME_LENGTH = 100
+# One of the largest dead letters with its headers; Kafka's own limit is larger, its client's default is not.
+MAX_REQUEST_BYTES = MAX_DEAD_LETTER_BYTES + 64 * 1024
 
 TRADE_COLUMNS: Columns = {
     "symbol": "string",
@@ -33,14 +38,17 @@ EVENT_COLUMNS: Columns = {
 }
 
 
-def read_trades(messages: DataFrame, schemas: dict[str, Schema]) -> DataFrame:
+def read_trades(messages: DataFrame, schemas: dict[str, Schema], reader: Schema) -> DataFrame:
     """Return one row a trade, and one row a message that cannot be read.
 
-    `messages` is what Spark's Kafka source gives with headers. The rows have TRADE_COLUMNS, then `reason`
-    (null when the trade is good), `frame`, `received_ms` and `rejected` (the bytes to put into dead letters).
+    `messages` is what Spark's Kafka source gives with headers. A message is decoded by that of `schemas`
+    which its header names, and understood by `reader`, to which all must be compatible. The rows have
+    TRADE_COLUMNS, then `reason` (null when the trade is good), `frame`, `received_ms`, and of refused ones
+    `rejected` (the bytes to put into dead letters) and `place` (the message's topic, partition and offset).
     """
     decoded = messages.select(
         "value",
+        F.struct("topic", "partition", "offset").alias("place"),
         _header("frame").cast("string").alias("frame"),
         _header("schema").cast("string").alias("schema"),
         _header("received_ms").cast("string").cast("long").alias("received_ms"),
@@ -51,9 +59,7 @@ def read_trades(messages: DataFrame, schemas: dict[str, Schema]) -> DataFrame:
             *(
                 F.when(
                     F.col("schema") == fingerprint,
-                    from_avro(
-                        "value", schema.text, {"mode": "PERMISSIVE", "avroSchema": trades_schema().text}
-                    ),
+                    from_avro("value", schema.text, {"mode": "PERMISSIVE", "avroSchema": reader.text}),
                 )
                 for fingerprint, schema in schemas.items()
             )
@@ -67,7 +73,7 @@ def read_trades(messages: DataFrame, schemas: dict[str, Schema]) -> DataFrame:
     ).where(F.col("d").isNotNull() | F.col("message_reason").isNotNull())
     frame = F.split("frame", ":")
     reason = F.coalesce("message_reason", _trade_reason())
-    timestamp = F.timestamp_millis(F.when(_known_time("d.t"), F.col("d.t")))
+    timestamp = _time("d.t")
     return rows.select(
         F.col("d.s").alias("symbol"),
         F.date_trunc("hour", timestamp).alias("hour"),
@@ -81,7 +87,9 @@ def read_trades(messages: DataFrame, schemas: dict[str, Schema]) -> DataFrame:
         F.col("d.p").alias("price"),
         F.col("d.v").alias("volume"),
         F.array_compact("d.c").alias("trade_conditions"),
-        F.timestamp_millis("received_ms").alias("ingest_timestamp"),
+        F.timestamp_millis(F.when(_known_time("received_ms"), F.col("received_ms"))).alias(
+            "ingest_timestamp"
+        ),
         F.col("message.type").alias("type"),
         reason.alias("reason"),
         "frame",
@@ -90,6 +98,7 @@ def read_trades(messages: DataFrame, schemas: dict[str, Schema]) -> DataFrame:
         F.when(F.col("d").isNull(), F.col("value"))
         .when(reason.isNotNull(), F.to_json("d").cast("binary"))
         .alias("rejected"),
+        F.when(reason.isNotNull(), F.col("place")).alias("place"),
     )
 
 
@@ -97,16 +106,20 @@ def read_events(messages: DataFrame) -> DataFrame:
     """Return one row a feed event.
 
     `messages` is what Spark's Kafka source gives. The rows have EVENT_COLUMNS, then `reason` (null when the
-    event could be read), `rejected` (the message's value), and the message's topic, partition and offset.
+    event could be read), `rejected` (the message's value) and `place` (its topic, partition and offset).
     """
     decoded = messages.select(
         from_avro("value", events_schema().text, {"mode": "PERMISSIVE"}).alias("event"),
         F.col("value").alias("rejected"),
-        "topic",
-        "partition",
-        "offset",
-    ).withColumn("at", F.timestamp_millis(F.when(_known_time("event.at"), F.col("event.at"))))
-    readable = F.col("at").isNotNull() & F.col("event.session").isNotNull()
+        F.struct("topic", "partition", "offset").alias("place"),
+    ).withColumn("at", _time("event.at"))
+    reason = F.when(
+        F.col("at").isNull() | F.col("event.session").isNull(),
+        F.lit("the feed event could not be decoded as Avro"),
+    ).when(
+        F.length("event.session") > MAX_SESSION_LENGTH,
+        F.lit(f"the feed event's session was longer than {MAX_SESSION_LENGTH} characters"),
+    )
     return decoded.select(
         F.to_date("at").alias("day"),
         "at",
@@ -114,39 +127,44 @@ def read_events(messages: DataFrame) -> DataFrame:
         "event.kind",
         "event.detail",
         "event.gap_seconds",
-        F.when(~readable, F.lit("the feed event could not be decoded as Avro")).alias("reason"),
+        reason.alias("reason"),
         "rejected",
-        "topic",
-        "partition",
-        "offset",
+        "place",
     )
 
 
 def trade_dead_letters(trades: DataFrame) -> DataFrame:
     """Return what Spark's Kafka sink needs to write the refused rows of `read_trades`."""
-    return trades.where("reason IS NOT NULL").select(
-        F.col("symbol").cast("binary").alias("key"),
-        F.col("rejected").alias("value"),
-        _headers(
-            reason=F.col("reason"),
-            frame=F.col("frame"),
-            received_ms=F.col("received_ms"),
-            trades=F.lit(1),
-            trade_id=F.when(F.col("symbol").isNotNull(), F.col("trade_id")),
-        ),
+    return _dead_letters(
+        trades,
+        key=F.substring("symbol", 1, MAX_SYMBOL_LENGTH).cast("binary"),
+        # What is not of the collector may be as long as a message.
+        frame=F.substring("frame", 1, MAX_FRAME_NAME_LENGTH),
+        received_ms=F.col("received_ms"),
+        trades=F.lit(1),
+        trade_id=F.when(F.col("symbol").isNotNull(), F.col("trade_id")),
     )
 
 
 def event_dead_letters(events: DataFrame) -> DataFrame:
     """Return what Spark's Kafka sink needs to write the refused rows of `read_events`."""
-    return events.where("reason IS NOT NULL").select(
-        F.col("rejected").alias("value"),
+    return _dead_letters(events, key=F.lit(None).cast("binary"), trades=F.lit(0))
+
+
+def _dead_letters(rows: DataFrame, key: Column, **headers: Column) -> DataFrame:
+    """Return the refused rows as dead letters; of a value that is too long, the beginning."""
+    cut = F.when(
+        F.octet_length("rejected") > MAX_DEAD_LETTER_BYTES, F.lit(f" (cut to {MAX_DEAD_LETTER_BYTES} bytes)")
+    )
+    return rows.where("reason IS NOT NULL").select(
+        key.alias("key"),
+        F.substring("rejected", 1, MAX_DEAD_LETTER_BYTES).alias("value"),
         _headers(
-            reason=F.col("reason"),
-            topic=F.col("topic"),
-            partition=F.col("partition"),
-            offset=F.col("offset"),
-            trades=F.lit(0),
+            reason=F.concat("reason", F.coalesce(cut, F.lit(""))),
+            topic=F.col("place.topic"),
+            partition=F.col("place.partition"),
+            offset=F.col("place.offset"),
+            **headers,
         ),
     )
 
@@ -170,13 +188,21 @@ def _message_reason(schemas: dict[str, Schema]) -> Column:
             F.col("frame").isNull() | ~F.col("frame").rlike(r"^\d{8}T\d{9}[ldr]:[1-9]\d{0,9}$"),
             F.lit("the header frame was missing or not <journal id>:<line>"),
         )
-        .when(F.col("received_ms").isNull(), F.lit("the header received_ms was missing or not a number"))
+        .when(
+            F.col("received_ms").isNull() | ~_known_time("received_ms"),
+            F.lit("the header received_ms was missing or no time in ms"),
+        )
         .when(
             F.col("schema").isNull() | ~F.col("schema").isin(*schemas),
             F.lit("the header schema was missing or named no known schema"),
         )
         .when(F.col("message.data").isNull(), F.lit("the value could not be decoded as Avro"))
     )
+
+
+def _time(name: str) -> Column:
+    """Return the time of so many ms, null where it is unknown: Spark fails at one that it cannot hold."""
+    return F.timestamp_millis(F.when(_known_time(name), F.col(name)))
 
 
 def _known_time(name: str) -> Column:

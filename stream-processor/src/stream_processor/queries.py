@@ -14,11 +14,12 @@ from pyspark.sql.streaming import StreamingQuery
 from common.bars import BAR_SECONDS
 from common.cassandra import KEYSPACE
 from common.kafka import BARS_GROUP, TRADES_GROUP, client_config
-from common.schemas import trade_conditions, trades_schemas
+from common.schemas import trade_conditions, trades_schema, trades_schemas
 from stream_processor.bars import BAR_COLUMNS, bars, running_averages, window_start
 from stream_processor.columns import ddl
 from stream_processor.messages import (
     EVENT_COLUMNS,
+    MAX_REQUEST_BYTES,
     TRADE_COLUMNS,
     event_dead_letters,
     read_events,
@@ -82,7 +83,7 @@ class Queries:
     def start(self) -> list[StreamingQuery]:
         """Start all queries."""
         topic = self._settings.kafka_topic_name
-        trades = read_trades(self._read(topic), trades_schemas())
+        trades = read_trades(self._read(topic), trades_schemas(), trades_schema())
         good = (
             trades.where("reason IS NULL")
             .withColumn("window_start", window_start(F.col("trade_timestamp")))
@@ -205,9 +206,13 @@ class Queries:
         self.counters.add(dead_lettered=refused)
 
     def _write_dead_letters(self, letters: DataFrame) -> None:
-        letters.write.format("kafka").options(**kafka_options(self._settings)).option(
-            "topic", self._settings.dead_letter_topic
-        ).save()
+        (
+            letters.write.format("kafka")
+            .options(**kafka_options(self._settings))
+            .option("kafka.max.request.size", MAX_REQUEST_BYTES)
+            .option("topic", self._settings.dead_letter_topic)
+            .save()
+        )
 
 
 def _append(frame: DataFrame, table: str) -> None:

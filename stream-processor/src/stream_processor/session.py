@@ -4,25 +4,34 @@ from py4j.java_gateway import java_import
 from pyspark import SparkConf
 from pyspark.sql import SparkSession
 
+from common.limits import MAX_FRAME_BYTES
 from common.settings import ROOT
 from common.spark import configure
 from stream_processor.settings import StreamProcessorSettings
 
+COMPONENT = "stream-processor"
+LOG_CONFIGURATION = ROOT / COMPONENT / "log4j2.properties"
+# A damaged message may say that billions of trades or characters follow: Avro would make room for them.
+JAVA_OPTIONS = "-Duser.timezone=UTC " + " ".join(
+    f"-Dorg.apache.avro.limits.{what}.maxLength={MAX_FRAME_BYTES}"
+    for what in ("collectionItems", "string", "bytes")
+)
+
 
 def start_session(settings: StreamProcessorSettings) -> SparkSession:
     """Start Spark; no password is among its launch arguments, which every user of the machine can read."""
-    jars = sorted(str(jar) for jar in (settings.market_jars / "stream-processor").glob("*.jar"))
+    jars = sorted(str(jar) for jar in (settings.market_jars / COMPONENT).glob("*.jar"))
     if not jars:
-        raise FileNotFoundError(f"There are no Spark jars in {settings.market_jars / 'stream-processor'}.")
-    shared = SparkConf(loadDefaults=False).setAll(list(configure(settings, "stream-processor").items()))
+        raise FileNotFoundError(f"There are no Spark jars in {settings.market_jars / COMPONENT}.")
+    shared = SparkConf(loadDefaults=False).setAll(list(configure(settings, COMPONENT).items()))
     spark = (
         SparkSession.builder.config(conf=shared)
         .config("spark.jars", ",".join(jars))
         .config("spark.driver.memory", settings.spark_driver_memory)
         .config(
-            "spark.driver.extraJavaOptions",
-            f"-Duser.timezone=UTC -Dlog4j2.configurationFile={LOG_CONFIGURATION}",
+            "spark.driver.extraJavaOptions", f"{JAVA_OPTIONS} -Dlog4j2.configurationFile={LOG_CONFIGURATION}"
         )
+        .config("spark.executor.extraJavaOptions", JAVA_OPTIONS)
         .config("spark.ui.port", settings.spark_ui_port)
         .config("spark.ui.retainedJobs", 50)
         .config("spark.ui.retainedStages", 50)
@@ -55,9 +64,6 @@ def has_workers(spark: SparkSession, settings: StreamProcessorSettings) -> bool:
     """Tell whether anybody works for this driver: itself, or at least one worker of the cluster."""
     # The driver is counted too.
     return not settings.on_cluster or spark.sparkContext._jsc.sc().getExecutorMemoryStatus().size() > 1
-
-
-LOG_CONFIGURATION = ROOT / "stream-processor" / "log4j2.properties"
 
 
 def kafka_options(settings: StreamProcessorSettings) -> dict[str, str]:
