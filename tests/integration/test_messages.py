@@ -1,8 +1,10 @@
 """From Kafka's messages to rows by a local Spark: trades, feed events, and what is refused."""
 
 import io
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import fastavro
@@ -11,7 +13,7 @@ from pyspark.sql import DataFrame, Row, SparkSession
 
 from common.identity import trade_id
 from common.limits import MAX_DEAD_LETTER_BYTES
-from common.schemas import events_schema, trades_schema, trades_schemas
+from common.schemas import events_schema, read_schema, trades_schema, trades_schemas
 from stream_processor.messages import (
     EVENT_COLUMNS,
     MAX_REQUEST_BYTES,
@@ -217,6 +219,37 @@ def test_what_is_too_long_for_a_dead_letter_is_cut(spark: SparkSession) -> None:
     for letter in letters:
         parts = [letter.key, letter.value, *(header.value for header in letter.headers)]
         assert sum(len(part or b"") for part in parts) < MAX_REQUEST_BYTES - 10_000
+
+
+SECOND_VERSION = json.dumps(
+    json.loads(trades_schema().text)
+    | {
+        "fields": [
+            {"name": "exchange", "type": ["null", "string"], "default": None},
+            *trades_schema().parsed["fields"],
+        ]
+    }
+)
+
+
+def test_an_old_message_stays_readable_after_a_compatible_change(spark: SparkSession, tmp_path: Path) -> None:
+    (tmp_path / "trades.avsc").write_text(SECOND_VERSION)
+    old, new = trades_schema(), read_schema(tmp_path / "trades.avsc")
+    assert old.fingerprint != new.fingerprint
+    value = io.BytesIO()
+    fastavro.schemaless_writer(
+        value, new.parsed, {"exchange": "N", "data": [trade(s="NEW")], "type": "trade"}
+    )
+    sent = messages(
+        spark,
+        (avro(trade(s="OLD")), HEADERS),
+        (value.getvalue(), HEADERS | {"schema": new.fingerprint}),
+    )
+    rows = read_trades(sent, {schema.fingerprint: schema for schema in (old, new)}, new).collect()
+    assert [(row.symbol, row.price, row.trade_conditions, row.reason) for row in rows] == [
+        ("OLD", 10.5, ["1", "12"], None),
+        ("NEW", 10.5, ["1", "12"], None),
+    ]
 
 
 def event(**changes: Any) -> bytes:
