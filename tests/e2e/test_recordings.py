@@ -1,23 +1,22 @@
 """Recordings in, bars out: every trade and every bar against polars."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import psutil
 import pytest
-from polars.testing import assert_frame_equal
 
 import oracle
 from common.identity import journal_source
 from stack import ROOT, Stack, recording, wait_until
+from tables import check, milliseconds
 
 CRYPTO = recording("crypto-20240808.jsonl.gz")
 STOCKS = recording("stocks-20131008.jsonl.gz")
 DEMO = ROOT / "tests" / "data" / "demo.jsonl.gz"
-EPOCH = datetime(1970, 1, 1)
 HOST_ZONE = "America/St_Johns"  # where no full hour begins with one of UTC
 
 pytestmark = pytest.mark.timeout(1200)
@@ -30,65 +29,6 @@ def empty_stack(shared_stack: Stack) -> Iterator[Stack]:
     shared_stack.start_empty("none")
     yield shared_stack
     del shared_stack.settings["TZ"]
-
-
-def milliseconds(moment: datetime) -> int:
-    """Return the driver's naive UTC time as ms since the epoch."""
-    return (moment - EPOCH) // timedelta(milliseconds=1)
-
-
-def stored(stack: Stack, table: str, columns: list[str], expected: pl.DataFrame) -> pl.DataFrame:
-    """Return a table's rows for the symbols and days of `expected`, shaped as it is."""
-    days = expected.select(
-        "symbol", day=pl.from_epoch(pl.col("window_start"), time_unit="ms").dt.date().cast(pl.String)
-    ).unique()
-    session = stack.cassandra()
-    rows = [
-        row
-        for symbol, day in days.rows()
-        for row in session.execute(
-            f"SELECT {', '.join(columns)} FROM {table} WHERE symbol = %s AND day = %s", (symbol, day)
-        )
-    ]
-    session.cluster.shutdown()
-    shaped = [(row[0], milliseconds(row[1]), *row[2:]) for row in rows]
-    return pl.DataFrame(shaped, schema={name: expected.schema[name] for name in columns}, orient="row").sort(
-        "symbol", "window_start"
-    )
-
-
-def check(stack: Stack, trades: pl.DataFrame) -> None:
-    """Compare trades, bars and running averages in Cassandra with polars over the received trades."""
-    tables: dict[str, Callable[[pl.DataFrame], pl.DataFrame]] = {
-        "bars_5s": oracle.bars,
-        "running_averages_15s": oracle.running_averages,
-    }
-    for table, expect in tables.items():
-        expected = expect(trades)
-        actual = stored(stack, table, expected.columns, expected)
-        assert_frame_equal(actual, expected, rel_tol=1e-9, abs_tol=1e-9)
-    hours = trades.select("symbol", hour=pl.col("t") // 3_600_000 * 3_600_000).unique()
-    session = stack.cassandra()
-    rows = [
-        (symbol, milliseconds(row.trade_timestamp), row.trade_id, row.price, row.volume, row.trade_conditions)
-        for symbol, hour in hours.rows()
-        for row in session.execute(
-            "SELECT trade_timestamp, trade_id, price, volume, trade_conditions FROM trades "
-            "WHERE symbol = %s AND hour = %s",
-            (symbol, datetime.fromtimestamp(hour / 1000, UTC)),
-        )
-    ]
-    session.cluster.shutdown()
-    schema = {"symbol": pl.String, "t": pl.Int64, "trade_id": pl.String}
-    schema |= {name: trades.schema[name] for name in ("p", "v", "c")}
-    actual = pl.DataFrame([(*row[:5], row[5] or []) for row in rows], schema=schema, orient="row")
-    assert actual.height == trades.height
-    assert actual.select("symbol", "trade_id").n_unique() == actual.height
-    # trade ids sort in arrival order within a symbol
-    assert_frame_equal(
-        actual.sort("symbol", "trade_id").drop("trade_id"),
-        trades.sort("symbol", "arrival", maintain_order=True).select("symbol", "t", "p", "v", "c"),
-    )
 
 
 def ready_again(stack: Stack, killed: set[int]) -> bool:

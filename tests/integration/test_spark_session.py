@@ -6,10 +6,12 @@ from pathlib import Path
 
 import psutil
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F  # noqa: N812
 
 from common.schemas import trade_conditions
 from stream_processor.bars import bars
 from stream_processor.columns import ddl
+from stream_processor.observer import Observer
 from stream_processor.offsets import OFFSET_LOG_VERSION
 from stream_processor.queries import windows_of
 from stream_processor.session import has_workers
@@ -84,3 +86,16 @@ def test_the_windows_of_a_batch_and_their_trades(spark: SparkSession) -> None:
         Window("A", at(5)): WindowTrades(1, at(5), at(5), "1"),
         Window("B", at(0)): WindowTrades(1, at(4.999), at(4.999), "2"),
     }
+
+
+def test_figures_are_observed_while_rows_are_written(spark: SparkSession) -> None:
+    observer = Observer(
+        spark,
+        F.count("n").alias("count"),
+        F.percentile_approx("n", [0.1, 0.9], 100).alias("quantiles"),
+        F.max(F.when(F.col("n") > 100, F.col("n"))).alias("none"),
+    )
+    for rows in (10, 20):
+        observed, figures = observer.observe(spark.range(1, rows + 1).select(F.col("id").alias("n")))
+        observed.write.format("noop").mode("append").save()
+        assert figures() == {"count": rows, "quantiles": [rows // 10, rows * 9 // 10]}

@@ -87,7 +87,13 @@ def milliseconds(moment: datetime) -> int:
 @contextmanager
 def running_store(kafka: Kafka, report: Report) -> Iterator[Store]:
     """Start Cassandra with its schema, and stop it at the end."""
-    names = ("CASSANDRA_PORT", "CASSANDRA_STORAGE_PORT", "CASSANDRA_JMX_PORT", "SPARK_UI_PORT")
+    names = (
+        "CASSANDRA_PORT",
+        "CASSANDRA_STORAGE_PORT",
+        "CASSANDRA_JMX_PORT",
+        "SPARK_UI_PORT",
+        "STREAM_PROCESSOR_METRICS_PORT",
+    )
     ports = dict(zip(names, map(str, free_ports(len(names))), strict=True))
     environ = {**kafka.environ, **ports}
     settings = OpsSettings(

@@ -5,9 +5,11 @@ from pydantic import SecretStr
 
 from common.settings import KafkaSettings
 
-# The consumer groups whose offsets say which trades the stream processor has stored, and which are in bars.
+# The consumer groups whose offsets say which trades the stream processor has stored, which are in bars, and
+# which of the feed's events are stored.
 TRADES_GROUP = "stream-processor.trades"
 BARS_GROUP = "stream-processor.bars"
+EVENTS_GROUP = "stream-processor.events"
 
 _MISTAKES = frozenset(
     {

@@ -113,6 +113,7 @@ class MetricsSettings(Settings):
 
     metrics_listen: str = "127.0.0.1"
     collector_metrics_port: MovablePort = 9101
+    stream_processor_metrics_port: MovablePort = 9102
     gbm_analysis_metrics_port: MovablePort = 9103
     kafka_metrics_port: MovablePort = 9104
     cassandra_metrics_port: MovablePort = 9105

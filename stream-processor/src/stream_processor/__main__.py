@@ -9,11 +9,15 @@ import time
 from cassandra.cluster import NoHostAvailable
 from confluent_kafka import KafkaException
 from py4j.protocol import Py4JError
+from pyspark.sql import SparkSession
+from pyspark.sql.streaming import StreamingQuery
 
 from common.heartbeat import write_heartbeat
 from common.logs import start_logging
+from common.metrics import MetricsError, MetricsServer
 from common.settings import SettingsError
 from common.spark import java_message
+from stream_processor.metrics import Metrics
 from stream_processor.queries import Queries
 from stream_processor.session import has_workers, start_session
 from stream_processor.settings import StreamProcessorSettings
@@ -33,22 +37,36 @@ def main() -> int:
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
+    metrics = Metrics()
     try:
         settings = StreamProcessorSettings.load()
-    except SettingsError as error:
+        with MetricsServer(
+            metrics.registry,
+            lambda: metrics.problem,
+            host=settings.metrics_listen,
+            port=settings.stream_processor_metrics_port,
+            setting="STREAM_PROCESSOR_METRICS_PORT",
+        ):
+            return run(settings, metrics, stopped)
+    except (SettingsError, MetricsError) as error:
         log.error("%s", error)
         return 2
+
+
+def run(settings: StreamProcessorSettings, metrics: Metrics, stopped: threading.Event) -> int:
+    """Process until told to stop or until something fails; return the exit status."""
     write_heartbeat(settings.market_home, SERVICE, ready=False)
     try:
         topics = Topics(settings)
         topic_ids = topics.discard_stale_checkpoints(settings.checkpoints)
         spark = start_session(settings)
-        queries = Queries(settings, spark)
+        queries = Queries(settings, spark, metrics)
         running = queries.start()
     except (OSError, KafkaException, NoHostAvailable, Py4JError) as error:
         log.error("The stream processor could not start: %s", java_message(error))
         return 1
     log.info("started %s", ", ".join(query.name for query in running))
+    starting = running
     checked = time.monotonic()
     while not stopped.wait(HEARTBEAT_SECONDS):
         if time.monotonic() - checked > TOPICS_SECONDS:
@@ -60,21 +78,29 @@ def main() -> int:
         if failed is not None:
             log.error("The query %s failed: %s", failed.name, failed.exception())
             return 1
-        working = has_workers(spark, settings)
+        # Once it is ready a query stays so; its status is JSON from the JVM.
+        starting = [one for one in starting if one.status["message"].startswith("Initializing")]
+        metrics.problem = problem(spark, settings, starting)
         write_heartbeat(
             settings.market_home,
             SERVICE,
-            ready=working
-            and all(not query.status["message"].startswith("Initializing") for query in running),
-            problems=[] if working else [f"no worker of {settings.spark_master} was there"],
-            trades_stored=queries.counters.trades_stored,
-            dead_lettered=queries.counters.dead_lettered,
-            late=queries.counters.late,
+            ready=metrics.problem is None,
+            problems=[metrics.problem] if metrics.problem else [],
         )
     queries.stop(running)
     spark.stop()
     log.info("stopped")
     return 0
+
+
+def problem(
+    spark: SparkSession, settings: StreamProcessorSettings, starting: list[StreamingQuery]
+) -> str | None:
+    """Return why trades are not processed, if so."""
+    if not has_workers(spark, settings):
+        return f"no worker of {settings.spark_master} was there"
+    names = ", ".join(query.name for query in starting)
+    return f"the queries {names} were not ready yet" if starting else None
 
 
 def are_lost(topics: Topics, known: TopicIds) -> bool:

@@ -12,6 +12,7 @@ Offsets = dict[tuple[str, int], int]
 
 OFFSET_LOG_VERSION = "v1"  # as Spark 3.5 writes it
 ANSWER_WITHIN_SECONDS = 30.0  # pragma: no mutate: longer than a broker needs to start
+LAG_WITHIN_SECONDS = 2.0  # pragma: no mutate: a broker answers at once, and a monitoring system waits
 PAUSE_SECONDS = 0.5  # pragma: no mutate: between two attempts
 
 
@@ -46,6 +47,12 @@ class Progress:
         self._moved = threading.Condition()
         self._given_up = False
 
+    @property
+    def reached(self) -> Offsets:
+        """Return the offsets before which everything is stored."""
+        with self._moved:
+            return dict(self._reached)
+
     def restore(self, topic: str) -> None:
         """Read the committed offsets of a topic; raise KafkaException when Kafka does not answer in time."""
         partitions = self._consumer.list_topics(topic, timeout=ANSWER_WITHIN_SECONDS).topics[topic].partitions
@@ -61,6 +68,19 @@ class Progress:
         with self._moved:
             self._reached = self._reached | offsets
             self._moved.notify_all()
+
+    def lag(self) -> dict[int, int]:
+        """Return for each partition how many messages are not stored yet; raise KafkaException.
+
+        Messages that Kafka has removed do not count.
+        """
+        lag = {}
+        for (topic, partition), offset in self.reached.items():
+            low, high = self._consumer.get_watermark_offsets(
+                TopicPartition(topic, partition), timeout=LAG_WITHIN_SECONDS
+            )
+            lag[partition] = max(high - max(offset, low), 0)
+        return lag
 
     def wait_for(self, offsets: Offsets, seconds: float) -> bool:
         """Wait until everything before `offsets` is stored; return whether it is."""

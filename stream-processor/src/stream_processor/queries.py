@@ -3,17 +3,16 @@
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from pyspark.sql import DataFrame, Observation, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql.streaming import StreamingQuery
 
 from common.bars import BAR_SECONDS
 from common.cassandra import KEYSPACE
-from common.kafka import BARS_GROUP, TRADES_GROUP, client_config
+from common.kafka import BARS_GROUP, EVENTS_GROUP, TRADES_GROUP, client_config
 from common.schemas import trade_conditions, trades_schema, trades_schemas
 from stream_processor.bars import BAR_COLUMNS, bars, running_averages, window_start
 from stream_processor.columns import ddl
@@ -26,6 +25,8 @@ from stream_processor.messages import (
     read_trades,
     trade_dead_letters,
 )
+from stream_processor.metrics import Metrics
+from stream_processor.observer import Observer
 from stream_processor.offsets import Progress, batch_end
 from stream_processor.session import kafka_options
 from stream_processor.settings import StreamProcessorSettings
@@ -45,38 +46,40 @@ EVENTS_TRIGGER = "5 seconds"
 SMALL_BATCH_TRADES = 100
 SMALL_BATCH_SECONDS = 1.0
 BACKLOG_MESSAGES = 1_000
+LATENCY_QUANTILES = [(part + 0.5) / 20 for part in range(20)]
 STORED_WITHIN_SECONDS = 300.0
-
-
-@dataclass
-class Counters:
-    """What the process has counted since it started."""
-
-    trades_stored: int = 0
-    dead_lettered: int = 0
-    late: int = 0
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def add(self, **counts: int) -> None:
-        """Raise counters; the queries run in threads of their own."""
-        with self.lock:
-            for name, count in counts.items():
-                setattr(self, name, getattr(self, name) + count)
 
 
 class Queries:
     """Starts the queries and holds what they share."""
 
-    def __init__(self, settings: StreamProcessorSettings, spark: SparkSession) -> None:
+    def __init__(self, settings: StreamProcessorSettings, spark: SparkSession, metrics: Metrics) -> None:
         self._settings = settings
         self._spark = spark
-        self.counters = Counters()
+        self._metrics = metrics
         self._stopping = threading.Event()
         login = client_config(settings, settings.kafka_username, settings.kafka_stream_processor_password)
         self._store = Store(open_session(settings))
         self._trades_progress = Progress(login, TRADES_GROUP)
         self._trades_progress.restore(settings.kafka_topic_name)
         self._bars_progress = Progress(login, BARS_GROUP)
+        self._bars_progress.restore(settings.kafka_topic_name)
+        self._events_progress = Progress(login, EVENTS_GROUP)
+        self._events_progress.restore(settings.events_topic)
+        metrics.watch_lag(
+            {
+                "trades": self._trades_progress.lag,
+                "bars": self._bars_progress.lag,
+                "events": self._events_progress.lag,
+            }
+        )
+        good = F.col("reason").isNull()
+        self._observer = Observer(
+            spark,
+            F.count_if(good).alias("stored"),
+            F.count("reason").alias("refused"),
+            F.percentile_approx(F.when(good, F.col("received_ms")), LATENCY_QUANTILES, 100).alias("received"),
+        )
         self._conditions = trade_conditions()
         self._bar_schema = spark.createDataFrame([], ddl(BAR_COLUMNS)).schema
 
@@ -135,15 +138,16 @@ class Queries:
 
     def _write_trades(self, trades: DataFrame, batch_id: int) -> None:
         started = time.monotonic()
-        counts = Observation()
-        observed = trades.observe(
-            counts, F.count_if(F.col("reason").isNull()).alias("stored"), F.count("reason").alias("refused")
-        )
+        observed, figures = self._observer.observe(trades)
         _append(observed.where("reason IS NULL").select(*TRADE_COLUMNS), "trades")
-        stored, refused = counts.get["stored"], counts.get["refused"]
+        found = figures()
+        stored, refused = found["stored"], found["refused"]
+        now_ms = time.time_ns() // 1_000_000
+        self._metrics.latency.add(stored, [(now_ms - ms) / 1000 for ms in found.get("received", ())])
+        self._metrics.trades_stored.inc(stored)
         if refused:
-            self._write_dead_letters(trade_dead_letters(trades))
-        self.counters.add(trades_stored=stored, dead_lettered=refused)
+            self._write_dead_letters(trade_dead_letters(trades), refused)
+        self._metrics.add_batch("trades", time.monotonic() - started)
         self._trades_progress.commit(batch_end(self._checkpoint("trades"), batch_id))
         if stored < SMALL_BATCH_TRADES:
             self._stopping.wait(started + SMALL_BATCH_SECONDS - time.monotonic())
@@ -155,6 +159,7 @@ class Queries:
             raise TimeoutError(
                 f"The trades of batch {batch_id} were not stored within {STORED_WITHIN_SECONDS:.0f} s."
             )
+        work_started = time.monotonic()
         made = bars(trades, self._conditions).persist()
         try:
             touched = windows_of(made)
@@ -163,6 +168,8 @@ class Queries:
                 self._store.upsert_symbols(symbol_activity(touched))
         finally:
             made.unpersist()
+        self._metrics.bars_written.inc(len(touched))
+        self._metrics.add_batch("bars", time.monotonic() - work_started)
         self._bars_progress.commit(end)
         self._trades_progress.wait_ahead(end, BACKLOG_MESSAGES, started + BAR_SECONDS - time.monotonic())
 
@@ -192,20 +199,22 @@ class Queries:
         finally:
             if known:
                 changed.unpersist()
-        self.counters.add(late=count_late(touched, known, datetime.now(UTC)))
+        self._metrics.late.inc(count_late(touched, known, datetime.now(UTC)))
 
     def _write_events(self, events: DataFrame, batch_id: int) -> None:
+        started = time.monotonic()
         events.persist()
         try:
             _append(events.where("reason IS NULL").select(*EVENT_COLUMNS), "feed_events")
             refused = events.where("reason IS NOT NULL").count()
             if refused:
-                self._write_dead_letters(event_dead_letters(events))
+                self._write_dead_letters(event_dead_letters(events), refused)
         finally:
             events.unpersist()
-        self.counters.add(dead_lettered=refused)
+        self._metrics.add_batch("events", time.monotonic() - started)
+        self._events_progress.commit(batch_end(self._checkpoint("events"), batch_id))
 
-    def _write_dead_letters(self, letters: DataFrame) -> None:
+    def _write_dead_letters(self, letters: DataFrame, count: int) -> None:
         (
             letters.write.format("kafka")
             .options(**kafka_options(self._settings))
@@ -213,6 +222,7 @@ class Queries:
             .option("topic", self._settings.dead_letter_topic)
             .save()
         )
+        self._metrics.dead_lettered.inc(count)
 
 
 def _append(frame: DataFrame, table: str) -> None:

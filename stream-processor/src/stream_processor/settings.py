@@ -5,11 +5,11 @@ from typing import ClassVar
 
 from pydantic import Field, SecretStr
 
-from common.settings import CassandraSettings, KafkaSettings, Port
+from common.settings import CassandraSettings, KafkaSettings, MetricsSettings, Port
 from common.spark import SparkSettings
 
 
-class StreamProcessorSettings(SparkSettings, KafkaSettings, CassandraSettings):
+class StreamProcessorSettings(SparkSettings, KafkaSettings, CassandraSettings, MetricsSettings):
     """Where to read, where to write, and how much at once."""
 
     kafka_username: ClassVar[str] = "stream-processor"

@@ -7,7 +7,6 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 
 from collector_process import collector_that_says
-from common.heartbeat import write_heartbeat
 from common.metrics import MetricsServer
 from ops.inspection.status import (
     ServiceStatus,
@@ -140,13 +139,23 @@ def test_the_pipeline_adds_up_the_dead_letters_and_knows_nothing_without_its_ser
 ) -> None:
     settings = OpsSettings(market_home=tmp_path)
     services = {service.name: DOWN for service in SERVICES}
+    ports = ("COLLECTOR_METRICS_PORT", "STREAM_PROCESSOR_METRICS_PORT")
+    for port, free in zip(ports, free_ports(2), strict=True):
+        monkeypatch.setenv(port, str(free))
     assert set(pipeline(settings, services).values()) == {None}
     registry = CollectorRegistry()
-    for name, count in {"received": 5, "published": 4, "dead_lettered": 1}.items():
-        Counter(f"market_collector_trades_{name}", name, registry=registry).inc(count)
-    write_heartbeat(tmp_path, "stream-processor", ready=True, trades_stored=3, late=2, dead_lettered=6)
+    for name, count in {
+        "collector_trades_received": 5,
+        "collector_trades_published": 4,
+        "collector_trades_dead_lettered": 1,
+        "stream_processor_trades_stored": 3,
+        "stream_processor_late": 2,
+        "stream_processor_dead_lettered": 6,
+    }.items():
+        Counter(f"market_{name}", name, registry=registry).inc(count)
     with MetricsServer(registry, lambda: None, host="127.0.0.1", port=0, setting="X") as server:
-        monkeypatch.setenv("COLLECTOR_METRICS_PORT", str(server.port))
+        for port in ports:
+            monkeypatch.setenv(port, str(server.port))
         figures = pipeline(settings, services)
     assert figures == {
         "trades_received": 5,

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 
 from common.kafka import TRADES_GROUP
 from stream_processor.offsets import Offsets, Progress, _retried, batch_end
@@ -161,3 +161,18 @@ def test_a_call_fails_when_the_coordinator_does_not_come(answer: Any) -> None:
     with pytest.raises(KafkaException) as raised:
         _retried(attempts(answer), seconds=-1)
     assert raised.value.args[0].code() == KafkaError._WAIT_COORD
+
+
+def test_the_lag_is_what_a_partition_holds_beyond_what_is_stored(
+    login: dict[str, str | int], progress: Progress
+) -> None:
+    producer = Producer(login)
+    for _ in range(5):
+        producer.produce("market", b"x", partition=0)
+    assert producer.flush(30) == 0
+    progress.restore("market")
+    assert progress.lag()[0] == 5
+    progress.commit({("market", 0): 3})
+    assert progress.lag()[0] == 2
+    progress.commit({("market", 0): 9})
+    assert progress.lag()[0] == 0

@@ -1,14 +1,13 @@
 """The state of every service and the pipeline's figures."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, Literal, TypedDict
 
 import psutil
 
-from common.heartbeat import read_heartbeat
 from ops.errors import MarketError
 from ops.inspection.metrics import read_info, read_metrics
 from ops.inspection.probes import LOCALHOST
@@ -161,22 +160,33 @@ def newest_trade_age(settings: OpsSettings) -> float | None:
 
 def pipeline(settings: OpsSettings, services: Mapping[str, ServiceStatus]) -> dict[str, float | int | None]:
     """Return the pipeline's figures; counters since the processes started, None where nobody says."""
-    collector = read_metrics("COLLECTOR_METRICS_PORT")
-    received, published, refused = (
-        int(value) if (value := collector.get(f"market_collector_{name}_total")) is not None else None
-        for name in ("trades_received", "trades_published", "trades_dead_lettered")
-    )
-    processor = read_heartbeat(settings.market_home, "stream-processor") or {}
-    dead = [count for count in (refused, processor.get("dead_lettered")) if count is not None]
+    collector = _counters("COLLECTOR_METRICS_PORT", "market_collector")
+    processor = _counters("STREAM_PROCESSOR_METRICS_PORT", "market_stream_processor")
+    dead = [
+        count
+        for count in (collector("trades_dead_lettered"), processor("dead_lettered"))
+        if count is not None
+    ]
     return {
-        "trades_received": received,
-        "trades_published": published,
-        "trades_stored": processor.get("trades_stored"),
+        "trades_received": collector("trades_received"),
+        "trades_published": collector("trades_published"),
+        "trades_stored": processor("trades_stored"),
         "kafka_lag": kafka_lag(settings) if services["kafka"]["ready"] else None,
         "newest_trade_age_s": newest_trade_age(settings) if services["cassandra"]["ready"] else None,
-        "late": processor.get("late"),
+        "late": processor("late"),
         "dead_lettered": sum(dead) if dead else None,
     }
+
+
+def _counters(port: str, prefix: str) -> Callable[[str], int | None]:
+    """Return a lookup of a service's counters; what nobody says is None."""
+    found = read_metrics(port)
+
+    def counter(name: str) -> int | None:
+        value = found.get(f"{prefix}_{name}_total")
+        return None if value is None else int(value)
+
+    return counter
 
 
 def urls() -> dict[str, str]:

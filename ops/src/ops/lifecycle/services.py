@@ -85,6 +85,7 @@ SERVICES = (
         probes.heartbeat("stream-processor"),
         ("kafka", "cassandra"),
         port="SPARK_UI_PORT",
+        metrics="STREAM_PROCESSOR_METRICS_PORT",
         page="spark",
         passwords=(
             "KAFKA_STREAM_PROCESSOR_PASSWORD",
