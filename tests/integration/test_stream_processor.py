@@ -1,16 +1,30 @@
-"""The stream processor on real servers: its metrics."""
+"""The stream processor on real servers: metrics, lost checkpoints and missing rights."""
 
+import io
 import json
+import os
+import shutil
+import signal
 import urllib.request
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import fastavro
 import polars as pl
 import pytest
+from cassandra.cluster import Session
+from confluent_kafka import Producer
 from prometheus_client.parser import text_string_to_metric_families
+from pydantic import SecretStr
 
 import oracle
+from common.cassandra import connect
+from common.kafka import client_config
 from common.recording import Frame, encode
+from common.schemas import events_schema
+from common.settings import CassandraSettings, KafkaSettings
 from stack import Stack, wait_until
 from tables import check
 
@@ -21,6 +35,8 @@ EVERY_MS = 1_500  # so that they are in two hours
 PREFIX = "market_stream_processor_"
 
 pytestmark = pytest.mark.timeout(900)
+
+Rows = dict[str, list[Any]]
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +77,15 @@ def replayed(shared_stack: Stack, recording: Path, trades: pl.DataFrame) -> Stac
     return shared_stack
 
 
+@pytest.fixture
+def admin(replayed: Stack) -> Iterator[Session]:
+    """Log in to Cassandra as the role that may do everything."""
+    settings = CassandraSettings(cassandra_port=int(replayed.settings["CASSANDRA_PORT"]))
+    session = connect(settings, "admin", SecretStr(replayed.secrets()["CASSANDRA_ADMIN_PASSWORD"]))
+    yield session
+    session.cluster.shutdown()
+
+
 def metrics(stack: Stack) -> dict[tuple[str, ...], float]:
     """Return the samples by name and labels; none while nothing answers."""
     url = f"http://127.0.0.1:{stack.settings['STREAM_PROCESSOR_METRICS_PORT']}/metrics"
@@ -77,6 +102,26 @@ def metrics(stack: Stack) -> dict[tuple[str, ...], float]:
         for family in text_string_to_metric_families(text)
         for sample in family.samples
     }
+
+
+def rows(session: Session) -> Rows:
+    """Return every row of the recording's symbols that the stream processor wrote."""
+    keys = {"trades": "hour", "bars_5s": "day", "running_averages_15s": "day"}
+    found: Rows = {}
+    for table, key in keys.items():
+        partitions = session.execute(f"SELECT DISTINCT symbol, {key} FROM {table}").all()
+        found[table] = [
+            row
+            for partition in sorted(partitions)
+            if partition.symbol in SYMBOLS
+            for row in session.execute(f"SELECT * FROM {table} WHERE symbol = %s AND {key} = %s", partition)
+        ]
+    found["symbols"] = session.execute("SELECT * FROM symbols WHERE bucket = 'all'").all()
+    return found
+
+
+def log_of(stack: Stack) -> str:
+    return (stack.home / "logs" / "stream-processor.log").read_text()
 
 
 def test_the_metrics_say_what_was_done(replayed: Stack, trades: pl.DataFrame) -> None:
@@ -99,3 +144,98 @@ def test_the_metrics_say_what_was_done(replayed: Stack, trades: pl.DataFrame) ->
     url = f"http://127.0.0.1:{replayed.settings['STREAM_PROCESSOR_METRICS_PORT']}/health"
     with urllib.request.urlopen(url, timeout=10) as answer:
         assert answer.read() == b"ok"
+
+
+def lose_bars(checkpoints: Path) -> None:
+    """Remove the checkpoint of the bars only."""
+    shutil.rmtree(checkpoints / "bars")
+
+
+def empty_newest(checkpoints: Path) -> None:
+    """Do to a checkpoint what a power cut may do."""
+    offsets = checkpoints / "trades" / "offsets"
+    newest = offsets / str(max(int(path.name) for path in offsets.iterdir() if path.name.isdecimal()))
+    newest.write_text("")
+    newest.with_name(f".{newest.name}.crc").unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "lost"),
+    [
+        (shutil.rmtree, ("trades", "bars")),
+        (lose_bars, ("bars",)),
+        (empty_newest, ("trades",)),
+    ],
+)
+def test_a_lost_checkpoint_is_made_anew_without_changing_a_row(
+    replayed: Stack, admin: Session, change: Callable[[Path], None], lost: tuple[str, ...]
+) -> None:
+    before, said = rows(admin), len(log_of(replayed))
+    pid = int(replayed.status()["services"]["stream-processor"]["pid"])
+    os.kill(pid, signal.SIGSTOP)  # so that it neither writes nor is started anew before the change
+    change(replayed.home / "data" / "stream-processor" / "checkpoints")
+    os.kill(pid, signal.SIGKILL)
+
+    def read_again() -> bool:
+        found = metrics(replayed)
+        lags = [lag for (name, *_), lag in found.items() if name == "lag_messages"]
+        done = {
+            "trades": found.get(("trades_stored_total",), 0) >= TRADES,
+            "bars": found.get(("bars_written_total",), 0) >= 1,
+        }
+        return bool(lags) and not any(lags) and all(done.get(query, True) for query in lost)
+
+    wait_until(read_again, "everything read again", 240)
+    assert rows(admin) == before
+    for query in ("trades", "bars"):
+        sentence = f"The checkpoint of the query {query} was missing or damaged"
+        assert (sentence in log_of(replayed)[said:]) == (query in lost)
+
+
+def test_a_missing_right_is_named_and_once_it_is_given_the_work_goes_on(
+    replayed: Stack, admin: Session
+) -> None:
+    said = len(log_of(replayed))
+    admin.execute("REVOKE MODIFY ON feed_events FROM stream_processor")
+    producer = Producer(
+        client_config(
+            KafkaSettings(kafka_port=int(replayed.settings["KAFKA_PORT"])),
+            "collector",
+            SecretStr(replayed.secrets()["KAFKA_COLLECTOR_PASSWORD"]),
+        )
+    )
+    session = f"right-{os.urandom(8).hex()}"
+    reason = "User stream_processor has no MODIFY permission on <table market.feed_events> or any of its"
+
+    def refused() -> bool:
+        # A right that is taken holds for some seconds more.
+        producer.produce(f"{replayed.topic}.events", event(session))
+        producer.flush(30)
+        return reason in log_of(replayed)[said:]
+
+    try:
+        wait_until(refused, "the refused write", 120, every=2.0)
+    finally:
+        admin.execute("GRANT MODIFY ON feed_events TO stream_processor")
+    [line] = [line for line in log_of(replayed)[said:].splitlines() if "failed:" in line and reason in line][
+        :1
+    ]
+    assert "The query events failed: Failed to write statements to market.feed_events." in line
+    day = datetime.fromtimestamp(START_MS / 1000, UTC).date()
+    wait_until(
+        lambda: [
+            row
+            for row in admin.execute("SELECT session FROM feed_events WHERE day = %s", [day])
+            if row.session == session
+        ],
+        "the event in its table",
+        120,
+    )
+
+
+def event(session: str) -> bytes:
+    """Return the message of a feed event."""
+    value = io.BytesIO()
+    fields = {"at": START_MS, "session": session, "kind": "connected", "detail": "", "gap_seconds": None}
+    fastavro.schemaless_writer(value, events_schema().parsed, fields)
+    return value.getvalue()

@@ -6,17 +6,17 @@ import sys
 import threading
 import time
 
-from cassandra.cluster import NoHostAvailable
 from confluent_kafka import KafkaException
 from py4j.protocol import Py4JError
 from pyspark.sql import SparkSession
 from pyspark.sql.streaming import StreamingQuery
 
+from common.cassandra import ERRORS
 from common.heartbeat import write_heartbeat
 from common.logs import start_logging
 from common.metrics import MetricsError, MetricsServer
 from common.settings import SettingsError
-from common.spark import java_message
+from stream_processor.errors import explain
 from stream_processor.metrics import Metrics
 from stream_processor.queries import Queries
 from stream_processor.session import has_workers, start_session
@@ -58,12 +58,12 @@ def run(settings: StreamProcessorSettings, metrics: Metrics, stopped: threading.
     write_heartbeat(settings.market_home, SERVICE, ready=False)
     try:
         topics = Topics(settings)
-        topic_ids = topics.discard_stale_checkpoints(settings.checkpoints)
+        topic_ids = topics.prepare_checkpoints(settings.checkpoints)
         spark = start_session(settings)
         queries = Queries(settings, spark, metrics)
         running = queries.start()
-    except (OSError, KafkaException, NoHostAvailable, Py4JError) as error:
-        log.error("The stream processor could not start: %s", java_message(error))
+    except (OSError, KafkaException, Py4JError, *ERRORS) as error:
+        log.error("The stream processor could not start: %s", explain(error))
         return 1
     log.info("started %s", ", ".join(query.name for query in running))
     starting = running
@@ -76,7 +76,7 @@ def run(settings: StreamProcessorSettings, metrics: Metrics, stopped: threading.
             checked = time.monotonic()
         failed = next((query for query in running if not query.isActive), None)
         if failed is not None:
-            log.error("The query %s failed: %s", failed.name, failed.exception())
+            log.error("The query %s failed: %s", failed.name, queries.failure(failed))
             return 1
         # Once it is ready a query stays so; its status is JSON from the JVM.
         starting = [one for one in starting if one.status["message"].startswith("Initializing")]

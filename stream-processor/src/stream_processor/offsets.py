@@ -83,9 +83,14 @@ class Progress:
         return lag
 
     def wait_for(self, offsets: Offsets, seconds: float) -> bool:
-        """Wait until everything before `offsets` is stored; return whether it is."""
+        """Wait until everything before `offsets` is stored; return whether it is.
+
+        The wait ends when nothing more was stored for so many seconds.
+        """
         with self._moved:
-            self._moved.wait_for(lambda: self._given_up or self._covers(offsets), timeout=seconds)
+            while not (self._given_up or self._covers(offsets)):
+                if not self._moved.wait(timeout=seconds):
+                    break
             return self._covers(offsets)
 
     def wait_ahead(self, offsets: Offsets, messages: int, seconds: float) -> None:

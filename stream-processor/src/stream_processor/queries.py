@@ -16,6 +16,7 @@ from common.kafka import BARS_GROUP, EVENTS_GROUP, TRADES_GROUP, client_config
 from common.schemas import trade_conditions, trades_schema, trades_schemas
 from stream_processor.bars import BAR_COLUMNS, bars, running_averages, window_start
 from stream_processor.columns import ddl
+from stream_processor.errors import explain
 from stream_processor.messages import (
     EVENT_COLUMNS,
     MAX_REQUEST_BYTES,
@@ -57,6 +58,7 @@ class Queries:
         self._settings = settings
         self._spark = spark
         self._metrics = metrics
+        self._reasons: dict[str, str] = {}
         self._stopping = threading.Event()
         login = client_config(settings, settings.kafka_username, settings.kafka_stream_processor_password)
         self._store = Store(open_session(settings))
@@ -110,6 +112,10 @@ class Queries:
         for query in running:
             query.stop()
 
+    def failure(self, query: StreamingQuery) -> str:
+        """Return in one sentence why a query has ended."""
+        return self._reasons.get(query.name) or explain(query.exception())
+
     def _read(self, topic: str) -> DataFrame:
         return (
             self._spark.readStream.format("kafka")
@@ -125,9 +131,16 @@ class Queries:
     def _run(
         self, name: str, frame: DataFrame, trigger: str, write: Callable[[DataFrame, int], None]
     ) -> StreamingQuery:
+        def process(batch: DataFrame, batch_id: int) -> None:
+            try:
+                write(batch, batch_id)
+            except Exception as error:
+                self._reasons[name] = explain(error)
+                raise
+
         return (
             frame.writeStream.queryName(name)
-            .foreachBatch(write)
+            .foreachBatch(process)
             .trigger(processingTime=trigger)
             .option("checkpointLocation", str(self._checkpoint(name)))
             .start()

@@ -1,5 +1,7 @@
 """The Spark session, and how it logs in to Kafka and Cassandra."""
 
+from pathlib import Path
+
 from py4j.java_gateway import java_import
 from pyspark import SparkConf
 from pyspark.sql import SparkSession
@@ -20,13 +22,11 @@ JAVA_OPTIONS = "-Duser.timezone=UTC " + " ".join(
 
 def start_session(settings: StreamProcessorSettings) -> SparkSession:
     """Start Spark; no password is among its launch arguments, which every user of the machine can read."""
-    jars = sorted(str(jar) for jar in (settings.market_jars / COMPONENT).glob("*.jar"))
-    if not jars:
-        raise FileNotFoundError(f"There are no Spark jars in {settings.market_jars / COMPONENT}.")
+    jars = needed_jars(settings)
     shared = SparkConf(loadDefaults=False).setAll(list(configure(settings, COMPONENT).items()))
     spark = (
         SparkSession.builder.config(conf=shared)
-        .config("spark.jars", ",".join(jars))
+        .config("spark.jars", ",".join(map(str, jars)))
         .config("spark.driver.memory", settings.spark_driver_memory)
         .config(
             "spark.driver.extraJavaOptions", f"{JAVA_OPTIONS} -Dlog4j2.configurationFile={LOG_CONFIGURATION}"
@@ -58,6 +58,16 @@ def start_session(settings: StreamProcessorSettings) -> SparkSession:
         "spark.cassandra.auth.password", settings.cassandra_stream_processor_password.get_secret_value()
     )
     return spark
+
+
+def needed_jars(settings: StreamProcessorSettings) -> list[Path]:
+    """Return the jars that Spark is given; raise FileNotFoundError with the name of one that is missing."""
+    folder = settings.market_jars / COMPONENT
+    names = [line.split()[1] for line in (ROOT / COMPONENT / "jars.sha256").read_text().splitlines()]
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        raise FileNotFoundError(f"The jar {missing[0]} was missing in {folder}: ./market up installs it.")
+    return [folder / name for name in names]
 
 
 def has_workers(spark: SparkSession, settings: StreamProcessorSettings) -> bool:

@@ -105,6 +105,17 @@ def test_a_wait_ends_when_the_offsets_are_committed(progress: Progress) -> None:
     ) == [True]
 
 
+def test_a_wait_goes_on_while_something_is_stored(progress: Progress) -> None:
+    wanted: Offsets = {("market", 0): 3}
+
+    def commit_slowly() -> None:
+        for offset in (1, 2, 3):
+            progress.commit({("market", 0): offset})
+
+    assert in_thread(lambda: progress.wait_for(wanted, LONG_SECONDS), then=commit_slowly) == [True]
+    assert progress.wait_for({("market", 0): 4}, 0.01) is False
+
+
 def test_a_wait_ends_when_it_is_given_up(progress: Progress) -> None:
     wanted: Offsets = {("market", 0): 1}
     assert in_thread(lambda: progress.wait_for(wanted, LONG_SECONDS), then=progress.give_up) == [False]

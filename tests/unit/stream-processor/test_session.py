@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from common.settings import ROOT
 from stream_processor.session import kafka_options, start_session
 from stream_processor.settings import StreamProcessorSettings
 
@@ -28,8 +29,15 @@ def test_spark_logs_in_to_kafka_as_the_stream_processor(settings: StreamProcesso
     assert 'username="stream-processor" password="a secret";' in options["kafka.sasl.jaas.config"]
 
 
-def test_missing_jars_are_named(settings: StreamProcessorSettings, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=f"no Spark jars in {tmp_path}"):
+def test_a_missing_jar_is_named(settings: StreamProcessorSettings, tmp_path: Path) -> None:
+    names = [line.split()[1] for line in (ROOT / "stream-processor" / "jars.sha256").read_text().splitlines()]
+    folder = tmp_path / "stream-processor"
+    folder.mkdir()
+    for name in names:
+        if not name.startswith("spark-cassandra-connector_"):
+            (folder / name).touch()
+    said = rf"^The jar spark-cassandra-connector_\S+\.jar was missing in {folder}: ./market up installs it\.$"
+    with pytest.raises(FileNotFoundError, match=said):
         start_session(settings)
 
 
