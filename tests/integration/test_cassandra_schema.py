@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from cassandra_schema.migrations import read_migrations
 from cassandra_schema.retention import days_kept
 from cassandra_schema.roles import ROLES, passwords
-from cassandra_schema.server import current_version, prepare
+from cassandra_schema.server import current_version, log_in, prepare
 from cassandra_schema.settings import CassandraSchemaSettings
 from common.cassandra import connect
 from stack import Stack
@@ -139,3 +139,15 @@ def test_the_check_says_where_the_schema_is(stack: Stack) -> None:
 
     newest = read_migrations()[-1].version
     assert (done.returncode, done.stdout) == (0, f"The schema was at version {newest} of {newest}.\n")
+
+
+def test_a_new_password_of_the_admin_is_set_by_the_one_before(settings: CassandraSchemaSettings) -> None:
+    old, new = settings.cassandra_admin_password, SecretStr("of0the0next")
+    for password, before in ((new, old), (old, new)):
+        changed = settings.model_copy(
+            update={"cassandra_admin_password": password, "cassandra_admin_password_before": before}
+        )
+        # The second time it is there already, as for who was interrupted.
+        for _ in range(2):
+            log_in(changed).cluster.shutdown()
+        log_in(changed.model_copy(update={"cassandra_admin_password_before": None})).cluster.shutdown()

@@ -21,7 +21,7 @@ from pydantic import SecretStr
 
 from common.hangs import Silence
 from common.kafka import client_config
-from kafka_topics.server import prepare
+from kafka_topics.server import prepare, wait_for_broker
 from kafka_topics.settings import KafkaTopicsSettings
 from kafka_topics.topics import acls, topics
 from ops.inspection import probes
@@ -188,3 +188,15 @@ def test_a_right_that_is_not_in_the_list_is_taken(settings: KafkaTopicsSettings)
     error = produce(settings, "streamlit", extra.name)
     assert error is not None and error.code() in DENIED
     assert prepare(settings) == []
+
+
+def test_a_new_password_of_the_admin_is_set_by_the_one_before(settings: KafkaTopicsSettings) -> None:
+    old, new = settings.kafka_admin_password, SecretStr("of0the0next")
+    for password, before in ((new, old), (old, new)):
+        changed = settings.model_copy(
+            update={"kafka_admin_password": password, "kafka_admin_password_before": before}
+        )
+        # The second time it is there already, as for who was interrupted.
+        for _ in range(2):
+            wait_for_broker(changed)
+        wait_for_broker(changed.model_copy(update={"kafka_admin_password_before": None}))

@@ -70,26 +70,37 @@ def _admin(settings: CassandraSchemaSettings) -> Session:
         session = connect(settings, "admin", settings.cassandra_admin_password, keyspace=None)
     except NoHostAvailable as refused:
         try:
-            first = connect(settings, "cassandra", SecretStr("cassandra"), keyspace=None)
+            session = _begin_admin(settings)
         except NoHostAvailable:
             raise refused from None
-        try:
-            _set_role(first, "admin", settings.cassandra_admin_password, superuser=True)
-        finally:
-            first.cluster.shutdown()
-        session = connect(settings, "admin", settings.cassandra_admin_password, keyspace=None)
     default = session.execute("SELECT can_login FROM system_auth.roles WHERE role = 'cassandra'").one()
     if default is not None and default.can_login:
         session.execute("ALTER ROLE cassandra WITH LOGIN = false AND SUPERUSER = false")
     return session
 
 
-def _set_role(session: Session, role: str, password: SecretStr, superuser: bool = False) -> None:
-    """Create a role that can log in, or give an existing one its password again."""
+def _begin_admin(settings: CassandraSchemaSettings) -> Session:
+    """Give the admin its password, by the one before or as a new server lets in, and return its session."""
+    new, before = settings.cassandra_admin_password, settings.cassandra_admin_password_before
+    if before:
+        session = connect(settings, "admin", before, keyspace=None)
+        # Nobody may say of himself whether he is a superuser.
+        _set_role(session, "admin", new, superuser=None)
+        return session
+    first = connect(settings, "cassandra", SecretStr("cassandra"), keyspace=None)
+    try:
+        _set_role(first, "admin", new, superuser=True)
+    finally:
+        first.cluster.shutdown()
+    return connect(settings, "admin", new, keyspace=None)
+
+
+def _set_role(session: Session, role: str, password: SecretStr, superuser: bool | None = False) -> None:
+    """Create a role that can log in, or give an existing one its password again; None leaves the rest."""
     exists = session.execute("SELECT role FROM system_auth.roles WHERE role = %s", (role,)).one() is not None
     session.execute(
-        f"{'ALTER' if exists else 'CREATE'} ROLE {role} WITH PASSWORD = '{password.get_secret_value()}' "
-        f"AND LOGIN = true AND SUPERUSER = {superuser}"
+        f"{'ALTER' if exists else 'CREATE'} ROLE {role} WITH PASSWORD = '{password.get_secret_value()}'"
+        + ("" if superuser is None else f" AND LOGIN = true AND SUPERUSER = {superuser}")
     )
 
 

@@ -16,6 +16,7 @@ class CassandraSchemaSettings(CassandraSettings):
     cassandra_bars_ttl_days: int = Field(default=365, ge=0, le=LONGEST_TTL_DAYS)
     cassandra_forecasts_ttl_days: int = Field(default=365, ge=0, le=LONGEST_TTL_DAYS)
     cassandra_admin_password: SecretStr
+    cassandra_admin_password_before: SecretStr | None = None
     cassandra_stream_processor_password: SecretStr
     cassandra_gbm_analysis_password: SecretStr
     cassandra_presto_password: SecretStr

@@ -1,5 +1,6 @@
 """Bring a running Kafka to what `topics` says."""
 
+import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future
@@ -47,6 +48,10 @@ class KafkaTopicsError(Exception):
     """Say in one sentence what Kafka did not do."""
 
 
+class RefusedError(KafkaTopicsError):
+    """Say that Kafka refused the admin's password."""
+
+
 def prepare(settings: KafkaTopicsSettings) -> list[str]:
     """Wait for the broker, then bring users, rights and topics up to date; return what was changed.
 
@@ -69,32 +74,53 @@ def prepare(settings: KafkaTopicsSettings) -> list[str]:
 
 
 def wait_for_broker(settings: KafkaTopicsSettings) -> AdminClient:
-    """Return a client that has logged in as admin; raise KafkaTopicsError when that takes too long."""
-    refused_at: float | None = None
+    """Return a client that has logged in as admin; raise KafkaTopicsError when that takes too long.
+
+    A new password of the admin is set by the one before, where the broker still has that. A broker that has
+    just started refuses every login for a moment.
+    """
+    new, before = settings.kafka_admin_password, settings.kafka_admin_password_before
+    deadline = time.monotonic() + START_SECONDS
+    refused_until = float("inf")
+    while True:
+        for password in (new, *([before] if before else [])):
+            try:
+                admin = log_in(settings, password, deadline)
+            except RefusedError:
+                refused_until = min(refused_until, time.monotonic() + REFUSED_SECONDS)
+                if time.monotonic() > refused_until:
+                    raise
+                continue
+            if password is new:
+                return admin
+            change_passwords(admin, {"admin": new})
+
+
+def log_in(settings: KafkaTopicsSettings, password: SecretStr, deadline: float) -> AdminClient:
+    """Return a client of the admin; raise RefusedError when its password is refused."""
+    refused = threading.Event()
 
     def note(error: KafkaError) -> None:
-        nonlocal refused_at
-        if error.code() == KafkaError._AUTHENTICATION and refused_at is None:
-            refused_at = time.monotonic()
+        if error.code() == KafkaError._AUTHENTICATION:
+            refused.set()
 
     admin = AdminClient(
         {
-            **client_config(settings, "admin", settings.kafka_admin_password),
+            **client_config(settings, "admin", password),
             "error_cb": note,
             "log_level": 0,
             "reconnect.backoff.ms": 100,
             "reconnect.backoff.max.ms": 250,
         }
     )
-    deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         try:
             admin.list_topics(timeout=1)
             return admin
         except KafkaException:
             admin.poll(0)
-        if refused_at is not None and time.monotonic() - refused_at > REFUSED_SECONDS:
-            raise KafkaTopicsError(
+        if refused.is_set():
+            raise RefusedError(
                 "Kafka refused the admin's password: its data was made with another secrets.env; "
                 "bring that file back, or remove the data."
             )
@@ -109,6 +135,11 @@ def set_passwords(admin: AdminClient, settings: KafkaTopicsSettings) -> None:
         "streamlit": settings.kafka_streamlit_password,
         "ops": settings.kafka_ops_password,
     }
+    change_passwords(admin, passwords)
+
+
+def change_passwords(admin: AdminClient, passwords: Mapping[str, SecretStr]) -> None:
+    """Give users their passwords; raise KafkaException."""
     _finish(
         admin.alter_user_scram_credentials(
             [

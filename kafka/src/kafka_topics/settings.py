@@ -12,6 +12,7 @@ class KafkaTopicsSettings(KafkaSettings):
     kafka_retention_hours: int = Field(default=72, ge=1)
     kafka_retention_bytes: int = Field(default=2 * 1024**3, ge=-1)
     kafka_admin_password: SecretStr
+    kafka_admin_password_before: SecretStr | None = None
     kafka_collector_password: SecretStr
     kafka_stream_processor_password: SecretStr
     kafka_streamlit_password: SecretStr

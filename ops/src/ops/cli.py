@@ -41,10 +41,10 @@ def up(arguments: argparse.Namespace) -> int:
     report("\nFrom your browser:")
     for name, url in urls().items():
         report(f"  {name:<11}{url}")
-    secrets = settings.market_home / "secrets.env"
+    passwords = settings.market_home / "secrets.env"
     report(
         f"Superset's logins are admin and viewer; their passwords are SUPERSET_ADMIN_PASSWORD and "
-        f"SUPERSET_VIEWER_PASSWORD in {secrets}."
+        f"SUPERSET_VIEWER_PASSWORD in {passwords}."
     )
     if feed == "demo":
         report(
@@ -218,6 +218,13 @@ def prune(_: argparse.Namespace) -> int:
     return 0
 
 
+def secrets(arguments: argparse.Namespace) -> int:
+    from ops.lifecycle.rotation import rotate
+
+    rotate(OpsSettings.load(), arguments.name, report)
+    return 0
+
+
 def systemd(arguments: argparse.Namespace) -> int:
     from ops.install import systemd
 
@@ -274,6 +281,19 @@ def add_collector_commands(add: Callable[[Command, str], argparse.ArgumentParser
     command = add(tickers, "search symbols by words: Finnhub's with FINNHUB_API_TOKEN, else the demo's")
     command.add_argument("words", metavar="WORDS", help="for example: apple")
     command.add_argument("--json", action="store_true", help="print an array of objects, one a symbol")
+
+
+def add_upkeep_commands(add: Callable[[Command, str], argparse.ArgumentParser]) -> None:
+    """Add what an installation needs now and then."""
+    add(prune, "remove installed environments and jars that no clone uses any more")
+    command = add(secrets, "give passwords new values, all or those that are named, while everything runs")
+    command.add_argument("action", choices=("rotate",))
+    command.add_argument("name", nargs="*", metavar="NAME", help="for example: KAFKA_COLLECTOR_PASSWORD")
+    command = add(systemd, "let systemd start the stack, the collector and the hourly forecast, or no more")
+    command.add_argument("action", choices=("install", "uninstall"))
+    command.add_argument(
+        "--compose", action="store_true", help="install the units of the stack in containers"
+    )
 
 
 def dead_letter_options(command: argparse.ArgumentParser) -> None:
@@ -343,12 +363,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("file", metavar="FILE", help="a backup, or - for standard input")
     command = add(reset, "remove the data (the passwords stay)")
     command.add_argument("--yes", action="store_true", help="really do it")
-    add(prune, "remove installed environments and jars that no clone uses any more")
-    command = add(systemd, "let systemd start the stack, the collector and the hourly forecast, or no more")
-    command.add_argument("action", choices=("install", "uninstall"))
-    command.add_argument(
-        "--compose", action="store_true", help="install the units of the stack in containers"
-    )
+    add_upkeep_commands(add)
     command = add(
         test,
         "run the tests: unit, integration, e2e, faults, compose (default: these), compose-faults, "

@@ -10,6 +10,7 @@ import yaml
 from pydantic_core import PydanticUndefined
 
 from common.settings import ROOT, Settings
+from ops.install.secrets import BEFORE
 from ops.install.secrets import NAMES as GENERATED
 from ops.ports import settings_classes
 from ops.settings import read_env_file
@@ -33,7 +34,7 @@ def fields() -> dict[str, Any]:
         name.upper(): field.default
         for settings in settings_classes()
         for name, field in settings.model_fields.items()
-        if name.upper() not in SET_BY_MARKET.union(GENERATED)
+        if name.upper().removesuffix(BEFORE) not in SET_BY_MARKET.union(GENERATED)
     }
 
 

@@ -20,7 +20,7 @@ from ops.inspection.logs import last_error, log_file, tail
 from ops.install import dependencies
 from ops.install.bootstrap import take_lock
 from ops.install.prune import note
-from ops.install.secrets import ensure_secrets, share
+from ops.install.secrets import FILE, ensure_secrets, forget, share
 from ops.lifecycle import orphans, preflight
 from ops.lifecycle.services import SERVICES, Service, dependants, supervised_services, waits_for
 from ops.lifecycle.supervision import (
@@ -122,7 +122,8 @@ def up(settings: OpsSettings, requested_feed: Feed | None, keep: bool, report: R
     home = settings.market_home
     preflight.check_home(home)
     with exclusive_lock(home, report):
-        if Supervisor(home).pid() is None:
+        begins = Supervisor(home).pid() is None
+        if begins:
             feed = requested_feed or settings.feed
             settings = begin(settings, feed, keep, report)
         else:
@@ -133,6 +134,8 @@ def up(settings: OpsSettings, requested_feed: Feed | None, keep: bool, report: R
                     f"stop it with ./market down, then take --feed {requested_feed}."
                 )
         start_services(settings, supervised_services(settings), report)
+        if begins:  # a server that ran before may still have to take its new password
+            forget_old_passwords(home)
         # To a systemd that started this command, the supervisor is what runs from now on.
         notify(f"READY=1\nMAINPID={Supervisor(home).pid()}")
         if feed == "demo" and settings.market_scheduler == "internal":
@@ -141,6 +144,12 @@ def up(settings: OpsSettings, requested_feed: Feed | None, keep: bool, report: R
             installed = dependencies.ensure_all(cache_folder(), report)
             ensure_forecast(settings, stack_environment(settings, feed, installed, os.environ), report)
         return feed
+
+
+def forget_old_passwords(home: Path) -> None:
+    """Remove what the servers needed to take new passwords."""
+    forget(home / FILE)
+    share(home / FILE, secrets_folder(home))
 
 
 def begin(settings: OpsSettings, feed: Feed, keep: bool, report: Report) -> OpsSettings:
@@ -156,8 +165,8 @@ def begin(settings: OpsSettings, feed: Feed, keep: bool, report: Report) -> OpsS
     note(cache_folder())
     for folder in FOLDERS:
         (home / folder).mkdir(exist_ok=True)
-    ensure_secrets(home / "secrets.env")
-    share(home / "secrets.env", secrets_folder(home))
+    ensure_secrets(home / FILE)
+    share(home / FILE, secrets_folder(home))
     add_used_feed(home, feed)
     remove_run_files(home)
     settings = OpsSettings.load()
