@@ -12,7 +12,7 @@ from ops.lifecycle.supervision import Supervisor
 from stack import Stack
 
 STOCKS, CRYPTO = {"AAPL", "AMZN", "MSFT"}, {f"BINANCE:{coin}USDT" for coin in ("BTC", "DOGE", "ETH", "XRP")}
-DRAWN = ("Price change", "Price, VWAP", "over time", "running average of one ticker")
+DRAWN = ("Price change", "Price, VWAP", "over time", "15 s running average")
 DASHBOARD = re.compile(r":\d+/superset/dashboard/market/")
 WAIT_MS = 90_000
 STOP_SECONDS = 60

@@ -22,7 +22,7 @@ CHARTS = {
     for path, asset in assets({"PRESTO_HOST": "", "PRESTO_PORT": ""}).items()
     if path.startswith("charts/")
 }
-SYMBOLS = ("TEST:A", "TEST:B", "TEST:C")
+SYMBOLS = tuple(f"TEST:{letter}" for letter in "ABCDEFGHI")  # each is traded more than the one before
 DAYS = (date(2001, 2, 3), date(2001, 2, 4), date(2001, 2, 5))
 ROWS = 7  # in each partition, five seconds apart
 PRICE = 12.5
@@ -90,10 +90,11 @@ def history(stack: Stack) -> Iterator[None]:
     )
     add_bar = session.prepare(
         "INSERT INTO bars_5s (symbol, day, window_start, open, high, low, close, volume, trade_count, "
-        "value_sum, value_volume) VALUES (?, ?, ?, 12.5, 12.5, 12.5, 12.5, 2, 3, 25, 2)"
+        "value_sum, value_volume) VALUES (?, ?, ?, 12.5, 12.5, 12.5, 12.5, 2, 3, ?, ?)"
     )
     add_average = session.prepare(
-        "INSERT INTO running_averages_15s (symbol, day, window_start, average_price) VALUES (?, ?, ?, 12.5)"
+        "INSERT INTO running_averages_15s (symbol, day, window_start, average_price, price_volume) "
+        "VALUES (?, ?, ?, 12.5, ?)"
     )
     add_trade = session.prepare(
         "INSERT INTO trades (symbol, hour, trade_timestamp, trade_id, price, volume, ingest_timestamp) "
@@ -103,8 +104,9 @@ def history(stack: Stack) -> Iterator[None]:
         session.execute(add_symbol, (symbol, at(DAYS[0], 0), at(DAYS[-1], 5 * ROWS)))
     for symbol, day, row in itertools.product(SYMBOLS, DAYS, range(ROWS)):
         start = at(day, 5 * row)
-        session.execute(add_bar, (symbol, day, start))
-        session.execute(add_average, (symbol, day, start))
+        volume = 1 + SYMBOLS.index(symbol)
+        session.execute(add_bar, (symbol, day, start, PRICE * volume, volume))
+        session.execute(add_average, (symbol, day, start, PRICE * volume))
         received = start + timedelta(seconds=DELAYS[row])
         session.execute(add_trade, (symbol, at(day, 0), start, f"l{row}", received))
     yield
@@ -154,6 +156,31 @@ def test_charts_read_only_the_partitions_and_times_they_show(viewer: Superset) -
     rows, read = viewer.data(latest, only("TEST:A"), time_range=span(at(DAYS[2], 0), at(DAYS[2], 15)))
     assert [row["price"] for row in rows] == [PRICE] * 3
     assert read == 3
+
+
+@pytest.mark.usefixtures("history")
+def test_lines_are_of_the_eight_most_traded_tickers_and_the_heat_map_of_all(viewer: Superset) -> None:
+    wait_for_symbols(viewer)
+    whole = span(at(DAYS[1], 0), at(DAYS[1], 5 * ROWS))
+    for name in ("crypto_change", "crypto_turnover", "crypto_running"):
+        rows, read = viewer.data(chart(name, "window_start"), only(*SYMBOLS), time_range=whole)
+        assert (len(rows), read) == (ROWS, len(SYMBOLS) * ROWS), name
+        assert {key for row in rows for key in row} == {"window_start", *SYMBOLS[1:]}, name
+    rows, _ = viewer.data(chart("crypto_change_of_all", "window_start"), only(*SYMBOLS), time_range=whole)
+    assert sorted((row["symbol"], row["Change"]) for row in rows) == [
+        (symbol, 0) for symbol in SYMBOLS for _ in range(ROWS)
+    ]
+
+
+@pytest.mark.usefixtures("history")
+def test_each_ticker_has_a_price_chart_by_its_place_in_the_filter(viewer: Superset) -> None:
+    wait_for_symbols(viewer)
+    whole = span(at(DAYS[1], 0), at(DAYS[1], 5 * ROWS))
+    for place, symbol in enumerate(("TEST:B", "TEST:C"), start=1):
+        prices = chart(f"crypto_ticker_price_{place}", "window_start")
+        rows, read = viewer.data(prices, only("TEST:C", "TEST:B"), time_range=whole)
+        assert [row[symbol] for row in rows] == [PRICE] * ROWS
+        assert read == 2 * ROWS  # bars and running averages
 
 
 @pytest.mark.usefixtures("history")

@@ -61,11 +61,20 @@ def functions(
         return Span(max(whole.since, until - length), until)
 
     @pass_context
-    def symbols(context: Context, first: int | None = None) -> str:
-        """Return the filtered symbols, or all of the chart's asset class; at most `first` of them."""
-        return _listed(
-            f"'{symbol.name.replace(chr(39), chr(39) * 2)}'" for symbol in selected(context)[:first]
-        )
+    def symbols(context: Context) -> str:
+        """Return the filtered symbols, or all of the chart's asset class."""
+        return _listed(_quoted(symbol.name) for symbol in selected(context))
+
+    @pass_context
+    def place(context: Context) -> str:
+        """Return which of the filtered symbols the chart is for, counted from 1; the first unless it says."""
+        return min(_allowed(context, "place") or {"1"})
+
+    @pass_context
+    def symbol_at_place(context: Context) -> str:
+        """Return the one symbol at the chart's place; none when there are fewer."""
+        index = int(place(context)) - 1
+        return _listed(_quoted(symbol.name) for symbol in selected(context)[index : index + 1])
 
     @pass_context
     def days(context: Context) -> str:
@@ -116,7 +125,8 @@ def functions(
         """Return the expression of a row's asset class; `common.symbols.asset_class` is its definition."""
         return f"IF(strpos(symbol, '{EXCHANGE_SEPARATOR}') > 0, 'crypto', 'stock')"
 
-    all_functions = (symbols, days, hours, since, until, step, recent_days, ago, asset_class)
+    ranges = (days, hours, since, until, step, recent_days, ago)
+    all_functions = (symbols, symbol_at_place, place, asset_class, *ranges)
     return {function.__name__: function for function in all_functions}
 
 
@@ -141,6 +151,10 @@ def _allowed(context: Context, column: str) -> set[str] | None:
             values = set(map(str, value if isinstance(value, list | tuple) else [value]))
             allowed = values if allowed is None else allowed & values
     return allowed
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _days(span: Span) -> Iterator[date]:

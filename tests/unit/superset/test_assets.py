@@ -8,12 +8,14 @@ from typing import Any, get_args
 
 import pytest
 import yaml
+from jinja2 import Environment, StrictUndefined
 
 from common.bars import BAR_SECONDS, RUNNING_AVERAGE_SECONDS
 from common.identity import Source
 from common.symbols import SYMBOLS_BUCKET, AssetClass
 from cql import read_tables
 from superset_dashboards.assets import asset_files
+from superset_dashboards.partitions import functions
 
 IEX = "IEX only"
 TABLES = read_tables()
@@ -85,6 +87,13 @@ def test_the_symbols_are_read_from_the_bucket_that_holds_them() -> None:
 
 
 @pytest.mark.parametrize("name", DATASETS)
+def test_the_sql_asks_only_for_functions_that_there_are(name: str) -> None:
+    environment = Environment(undefined=StrictUndefined)
+    environment.globals |= functions(lambda: [])
+    assert "{{" not in environment.from_string(DATASETS[name]["sql"]).render()
+
+
+@pytest.mark.parametrize("name", DATASETS)
 def test_the_sql_names_only_columns_that_tables_have(name: str) -> None:
     sql = re.sub(r"\{\{.*?\}\}|'[^']*'", " ", DATASETS[name]["sql"], flags=re.DOTALL)
     words = set(re.findall(r"\b[a-z]\w*\b(?!\()", sql))
@@ -110,6 +119,7 @@ def test_the_asset_class_is_computed_by_its_one_definition() -> None:
         "forecast_scores",
         "prices",
         "receipt_delays",
+        "running_averages",
         "trades",
     }
     for name, dataset in DATASETS.items():

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from superset_dashboards.charts import place_in_sections, query_context
+from superset_dashboards.charts import CHARTED_TICKERS, place_in_sections, query_context
 
 LAST_HOUR = {"subject": "window_start", "operator": "TEMPORAL_RANGE", "comparator": "Last hour"}
 STOCK = {"subject": "asset_class", "operator": "==", "comparator": "stock"}
@@ -182,3 +182,44 @@ def test_a_file_is_not_changed_by_its_sections() -> None:
 def test_a_section_needs_a_tab() -> None:
     with pytest.raises(KeyError):
         place_in_sections("vwap", CHART, {"stock": "Stocks"})
+
+
+def test_a_chart_of_the_most_traded_asks_for_them_only() -> None:
+    charts = place_in_sections("vwap", CHART | {"most_traded": True}, {"stock": "Stocks", "crypto": "Crypto"})
+    ranked = {"col": "turnover_rank", "op": "<=", "val": CHARTED_TICKERS}
+    for chart in charts.values():
+        params = chart["params"] | {"viz_type": "big_number_total"}
+        assert ranked in query(params)["filters"]
+        assert "most_traded" not in chart
+
+
+def test_a_chart_for_each_ticker_is_one_for_each_place_in_the_filter() -> None:
+    sections = {"stock": {"uuid": "29af923c-0065-51fb-ad14-19dc33c49d8a"}}
+    charts = place_in_sections(
+        "price", CHART | {"each_ticker": True, "sections": sections}, {"stock": "Stocks"}
+    )
+    assert list(charts) == [f"stock_price_{place}" for place in range(1, 9)]
+    assert len({chart["uuid"] for chart in charts.values()}) == len(charts)
+    places = [(chart["position"]["row"], chart["position"]["column"]) for chart in charts.values()]
+    assert places == [(row, column) for row in (1, 2) for column in (1, 2, 3, 4)]
+    for place, chart in enumerate(charts.values(), start=1):
+        assert chart["slice_name"] == f"Stocks: vWAP of all {place}"
+        params = chart["params"] | {"viz_type": "big_number_total"}
+        assert {"col": "place", "op": "==", "val": place} in query(params)["filters"]
+
+
+def test_a_heat_map_has_a_row_for_each_ticker_and_ranks_its_cells() -> None:
+    params = {"viz_type": "heatmap_v2", "adhoc_filters": [], "x_axis": "window_start", "groupby": "symbol"}
+    assert query(params | {"metric": "Change", "row_limit": 50_000}) == {
+        "filters": [],
+        "columns": [TIME_COLUMN, "symbol"],
+        "metrics": ["Change"],
+        "orderby": [[TIME_COLUMN, True], ["symbol", False]],
+        "row_limit": 50_000,
+        "post_processing": [{"operation": "rank", "options": {"metric": "Change"}}],
+    }
+
+
+def test_a_table_may_be_ordered_by_another_metric() -> None:
+    params = TABLE | {"groupby": ["symbol"], "metrics": ["Change"], "timeseries_limit_metric": "Trades"}
+    assert query(params)["orderby"] == [["Trades", False]]

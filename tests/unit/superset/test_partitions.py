@@ -55,8 +55,15 @@ def test_symbols_are_those_that_the_filters_leave(filters: Any, expected: str) -
     assert render("symbols()", filter=filters) == expected
 
 
-def test_one_symbol_is_the_first_of_the_chosen_ones() -> None:
-    assert render("symbols(first=1)", filter=[where("asset_class", "==", "stock")]) == "('AAPL')"
+@pytest.mark.parametrize(
+    ("places", "expected"),
+    [([], "('AAPL') 1"), ([1], "('AAPL') 1"), ([2], "('MSFT') 2"), ([3], "(NULL) 3")],
+)
+def test_a_chart_of_one_ticker_shows_that_at_its_place_in_the_filter(
+    places: list[int], expected: str
+) -> None:
+    filters = [where("asset_class", "==", "stock"), *(where("place", "==", place) for place in places)]
+    assert render("symbol_at_place() }} {{ place()", filter=filters) == expected
 
 
 def test_an_empty_store_reads_nothing() -> None:
