@@ -38,7 +38,7 @@ from stack import free_ports, wait_until
 LIMITS = JournalLimits(
     rotate_bytes=10_000, rotate_seconds=3600, retention_seconds=86_400, retention_bytes=10**9, fsync=False
 )
-LIMIT_SECONDS = 60
+LIMIT_SECONDS = 240  # a busy machine runs these tests many times slower
 FAR = 10.0**9  # seconds, longer than any clock has run
 ROUNDS = 20
 RECEIVED_MS = 1_768_489_020_123
