@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from ops.lifecycle.supervision import Supervisor
-from stack import Stack
+from stack import Stack, wait_until
 
 STOCKS, CRYPTO = {"AAPL", "AMZN", "MSFT"}, {f"BINANCE:{coin}USDT" for coin in ("BTC", "DOGE", "ETH", "XRP")}
 DRAWN = ("Price change", "Price, VWAP", "over time", "15 s running average")
@@ -137,3 +137,5 @@ def test_page_recovers_when_presto_comes_back(demo_stack: Stack, page: Page) -> 
     supervisor.start("presto")
     assert page.get_by_text("Traceback").count() == 0
     expect(tickers(page)).to_have_count(len(STOCKS), timeout=3 * WAIT_MS)
+    # The table stays on the page while Presto is away; what comes next needs Presto.
+    wait_until(lambda: demo_stack.status()["services"]["presto"]["ready"], "a Presto that is ready")
