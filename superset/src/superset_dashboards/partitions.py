@@ -17,6 +17,7 @@ from common.symbols import EXCHANGE_SEPARATOR
 
 DEFAULT_SPAN = timedelta(minutes=15)
 MAX_DAYS = 7  # a chart of more days would read millions of rows
+HELD_SECONDS = 600  # a price without a newer one; the line of a closed market has a gap
 MAX_POINTS = 360  # more points than that are closer than the pixels of a chart
 STEPS = tuple(BAR_SECONDS * bars for bars in (1, 2, 3, 6, 12, 24, 60, 120, 360, 720))
 
@@ -112,6 +113,15 @@ def functions(
         """Return how many seconds one point stands for, so that a line has at most MAX_POINTS of them."""
         return _step(span(context))
 
+    @pass_context
+    def held_until(context: Context) -> str:
+        """Return the expression of the time, in seconds, until which a bar's price holds: the next bar's."""
+        return (
+            f"least(to_unixtime(lead(window_start, 1, {until(context, whole=True)}) "
+            "OVER (PARTITION BY symbol ORDER BY window_start)), "
+            f"to_unixtime(window_start) + greatest({step(context)}, {HELD_SECONDS}))"
+        )
+
     def recent_days(count: int) -> str:
         """Return today and the days before it, `count` in all, whatever the time range is."""
         today = clock().date()
@@ -125,7 +135,7 @@ def functions(
         """Return the expression of a row's asset class; `common.symbols.asset_class` is its definition."""
         return f"IF(strpos(symbol, '{EXCHANGE_SEPARATOR}') > 0, 'crypto', 'stock')"
 
-    ranges = (days, hours, since, until, step, recent_days, ago)
+    ranges = (days, hours, since, until, step, held_until, recent_days, ago)
     all_functions = (symbols, symbol_at_place, place, asset_class, *ranges)
     return {function.__name__: function for function in all_functions}
 
