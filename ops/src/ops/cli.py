@@ -34,6 +34,7 @@ def report_to_stderr(line: str) -> None:
 
 def up(arguments: argparse.Namespace) -> int:
     from ops.inspection.status import urls
+    from ops.install.secrets import FILE
     from ops.lifecycle import stack
 
     settings = OpsSettings.load()
@@ -41,7 +42,7 @@ def up(arguments: argparse.Namespace) -> int:
     report("\nFrom your browser:")
     for name, url in urls().items():
         report(f"  {name:<11}{url}")
-    passwords = settings.market_home / "secrets.env"
+    passwords = settings.market_home / FILE
     report(
         f"Superset's logins are admin and viewer; their passwords are SUPERSET_ADMIN_PASSWORD and "
         f"SUPERSET_VIEWER_PASSWORD in {passwords}."

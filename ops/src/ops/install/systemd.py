@@ -14,6 +14,7 @@ from typing import Literal
 from common.settings import ROOT
 from ops.errors import MarketError
 from ops.install.dependencies import find_java
+from ops.install.secrets import FILE
 from ops.lifecycle.services import SERVICES, STOP_SECONDS
 from ops.lifecycle.supervision import Supervisor, socket_file
 from ops.settings import OpsSettings, cache_folder
@@ -69,7 +70,7 @@ class Site:
 def locate(settings: OpsSettings, kind: Kind, environ: Mapping[str, str] = os.environ) -> Site:
     """Return where this stack is and whose; raise MarketError when this user cannot have units for it."""
     home = settings.market_home.absolute()
-    if kind == "local" and not (home / "secrets.env").exists():
+    if kind == "local" and not (home / FILE).exists():
         raise MarketError(
             f"There was no stack in {home} yet: run ./market up once, as the units may not install anything."
         )
