@@ -14,6 +14,7 @@ from websockets.sync.server import ServerConnection, serve
 
 from feed.market import Market
 from feed.server import Feed
+from server_thread import running
 
 LIMIT_SECONDS = 60  # for what takes milliseconds on a free host: a passing test never waits this long
 
@@ -90,11 +91,6 @@ def answering(answer: bytes) -> Iterator[int]:
             self.request.recv(4096)
             self.request.sendall(answer)
 
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield server.server_address[1]
-        finally:
-            server.shutdown()
-            thread.join()
+    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+    with running(server):
+        yield server.server_address[1]

@@ -1,10 +1,11 @@
 """A local receiver of alerts, such as a chat's webhook."""
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from server_thread import running
 
 SECRET = "receiverssecret"
 
@@ -45,11 +46,6 @@ class _Handler(BaseHTTPRequestHandler):
 @contextmanager
 def receiving(port: int = 0) -> Iterator[Receiver]:
     """Run a receiver."""
-    with Receiver(port) as receiver:
-        thread = threading.Thread(target=receiver.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield receiver
-        finally:
-            receiver.shutdown()
-            thread.join()
+    receiver = Receiver(port)
+    with running(receiver):
+        yield receiver

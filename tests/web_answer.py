@@ -1,9 +1,10 @@
 """A web server that gives one answer."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+
+from server_thread import running
 
 
 @contextmanager
@@ -19,11 +20,6 @@ def answering(status: int, body: bytes = b"ok") -> Iterator[int]:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield server.server_address[1]
-        finally:
-            server.shutdown()
-            thread.join()
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    with running(server):
+        yield server.server_port

@@ -22,6 +22,7 @@ from collector.connection import (
 )
 from collector.websocket_frames import Message
 from feeds import LIMIT_SECONDS, scripted_server
+from server_thread import running
 
 TOKEN = SecretStr("secret0token")
 NOW = datetime(2024, 7, 8, 13, 0, tzinfo=UTC).timestamp()
@@ -41,13 +42,10 @@ def dripping() -> Iterator[int]:
                 ended.set()
 
     ended = threading.Event()
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Drip) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Drip)
+    with running(server):
         yield server.server_address[1]
         assert ended.wait(LIMIT_SECONDS)
-        server.shutdown()
-        thread.join()
 
 
 def test_a_handshake_that_comes_byte_by_byte_is_given_up() -> None:

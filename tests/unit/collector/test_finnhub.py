@@ -2,7 +2,6 @@
 
 import email.utils
 import json
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from pydantic import SecretStr
 
 from collector.finnhub import CallBudget, FinnhubClient, FinnhubError, FinnhubUnavailableError
 from feeds import answering
+from server_thread import running
 
 TOKEN = "secret0token"
 APPLE = {"description": "APPLE INC", "displaySymbol": "AAPL", "symbol": "AAPL", "type": "Common Stock"}
@@ -46,15 +46,9 @@ def rest(*answers: Answer) -> Iterator[Requests]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
     requests.url = f"http://127.0.0.1:{server.server_port}"
-    try:
+    with running(server):
         yield requests
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def client(url: str, waits: list[float]) -> FinnhubClient:

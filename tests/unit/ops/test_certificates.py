@@ -3,7 +3,6 @@
 import shutil
 import ssl
 import subprocess
-import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ops.monitoring.certificates import days_left
+from server_thread import running
 from stack import free_ports
 
 
@@ -27,20 +27,15 @@ def test_a_certificate_lasts_until_its_end_and_not_at_all_where_it_is_not_truste
     )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
-    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        url = f"https://localhost:{server.server_address[1]}/"
-        try:
-            now = time.time()
-            assert days_left(url, now) == 0
-            monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-            assert days_left(url, now) == pytest.approx(30, abs=0.01)
-            assert days_left(url, now + 40 * 86_400) == 0
-        finally:
-            server.shutdown()
-            thread.join()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    url = f"https://localhost:{server.server_port}/"
+    with running(server):
+        now = time.time()
+        assert days_left(url, now) == 0
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        assert days_left(url, now) == pytest.approx(30, abs=0.01)
+        assert days_left(url, now + 40 * 86_400) == 0
 
 
 def test_an_address_that_does_not_answer_has_no_certificate() -> None:

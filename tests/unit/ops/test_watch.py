@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -26,6 +25,7 @@ from ops.ports import load_ports
 from ops.settings import OpsSettings, WatchSettings
 from receiver import receiving
 from stack import free_ports
+from web_answer import answering
 
 COLLECTOR = Service(
     "collector",
@@ -139,24 +139,9 @@ def test_restarts_and_memory_are_the_supervisors_where_there_is_one(
 
 
 def test_prestos_figures_are_its_own(settings: WatchSettings, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = json.dumps(CLUSTER).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        monkeypatch.setenv("PRESTO_PORT", str(server.server_address[1]))
+    with answering(200, json.dumps(CLUSTER).encode()) as port:
+        monkeypatch.setenv("PRESTO_PORT", str(port))
         found = Figures(settings, [PRESTO]).read()
-        server.shutdown()
-        thread.join()
     assert value(found, "market_presto_queued_queries", "presto") == 2
     assert value(found, "market_presto_reserved_memory_bytes", "presto") == 5.5
     assert value(found, "market_service_up", "presto") == 1

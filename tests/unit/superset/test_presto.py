@@ -1,7 +1,6 @@
 """Connections to Presto, against a server that answers on a socket."""
 
 import json
-import threading
 from collections.abc import Iterator
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -11,6 +10,7 @@ import pytest
 from jinja2 import TemplateError
 from pyhive.exc import OperationalError
 
+from server_thread import running
 from superset_dashboards import presto
 from superset_dashboards.partitions import Symbol
 
@@ -47,12 +47,8 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def server() -> Iterator[Presto]:
     server = Presto()
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with running(server):
+        yield server
 
 
 def known(server: Presto) -> presto.KnownSymbols:
