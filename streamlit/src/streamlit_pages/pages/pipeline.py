@@ -160,7 +160,7 @@ def _show_dead_letters(symbol: str | None) -> None:
         st.dataframe([_letter_row(letter) for letter in letters], hide_index=True)
     st.caption(
         "The frame names a journal and the line in it, which holds what was received as it came; "
-        "`./market dead-letters` shows the same."
+        "The command ./market dead-letters shows the same."
     )
 
 
