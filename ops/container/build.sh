@@ -42,9 +42,10 @@ build_environment() {
     python3.11 -I "$(find . -name bootstrap.py)" "$1" /tmp/cache /opt/environment "${@:2}"
 }
 
-# What a finished image needs of the system: Python, Java where `java` is named, the user, and the folders of volumes.
-step_runtime() { # [java]
-    install_packages ${1:+"$JAVA"}
+# What a finished image needs of the system: Python, Java where `java` is named, or a package, the user, and the folders of
+# volumes. Nothing that a package brings is started: the base image has a policy for that.
+step_runtime() { # [java|package]
+    install_packages ${1:+"${1/#java/$JAVA}"}
     useradd --uid 10001 --no-create-home market
     install -d -o market -g market /market /secrets
 }

@@ -203,7 +203,7 @@ def test_what_systemd_schedules_does_not_start_by_itself(scheduler: str, left_ou
 
 
 def test_the_compose_file_and_the_dockerfiles_are_clean() -> None:
-    profiles = ("--profile", "cluster", "--profile", "backup")
+    profiles = ("--profile", "cluster", "--profile", "backup", "--profile", "monitoring")
     checks = (
         ["docker", "compose", "config", "-q"],
         ["docker", "compose", *profiles, "config", "-q"],

@@ -1,9 +1,15 @@
-"""What is watched of a running demo: the list of metrics beside what is served, and prices."""
+"""What is watched of a running demo: the list of metrics beside what is served, prices, Prometheus."""
 
+import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 import psutil
@@ -11,8 +17,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from common.settings import ROOT
-from ops.lifecycle.services import SERVICES, Service
+from ops.errors import MarketError
+from ops.install.monitoring import ensure_monitoring
+from ops.lifecycle.services import MONITORING, SERVICES, Service
 from ops.monitoring.prices import FILE, StoredPrices
+from ops.monitoring.rules import load_rules
 from receiver import SECRET, receiving
 from stack import Stack, wait_until
 
@@ -123,3 +132,43 @@ def arguments() -> Iterator[str]:
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             yield " ".join(process.cmdline())
+
+
+@pytest.fixture
+def monitoring(demo_stack: Stack, tmp_path: Path) -> Iterator[None]:
+    """Run Prometheus and Alertmanager beside the stack, with a home of their own."""
+    try:
+        ensure_monitoring(print)
+    except MarketError as error:
+        pytest.skip(str(error))
+    own = {"MARKET_HOME": str(tmp_path), "MARKET_PYTHON": sys.executable}
+    with ExitStack() as running:
+        for service in MONITORING:
+            process = subprocess.Popen(
+                [ROOT / service.command[0]], env=os.environ | demo_stack.settings | own
+            )
+            running.callback(process.wait, 60)
+            running.callback(process.terminate)
+        yield
+
+
+def test_prometheus_reads_every_service_and_knows_whom_to_tell(demo_stack: Stack, monitoring: None) -> None:
+    def ask(path: str) -> Any:
+        url = f"http://127.0.0.1:{demo_stack.settings['PROMETHEUS_PORT']}/api/v1/{path}"
+        try:
+            with urlopen(url, timeout=60) as answer:
+                return json.load(answer)["data"]
+        except OSError:
+            return {}
+
+    def read() -> set[str]:
+        targets = ask("targets").get("activeTargets", ())
+        return {target["labels"]["service"] for target in targets if target["health"] == "up"}
+
+    wait_until(lambda: read() == {service.name for service in SERVING}, "figures of every service", 60)
+    rules = [rule["name"] for group in ask("rules")["groups"] for rule in group["rules"]]
+    assert sorted(rules) == sorted(rule.alert for rule in load_rules())
+    [alertmanager] = ask("alertmanagers")["activeAlertmanagers"]
+    ready = alertmanager["url"].replace("/api/v2/alerts", "/-/ready")
+    with urlopen(ready, timeout=60) as answer:
+        assert answer.status == 200

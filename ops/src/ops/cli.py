@@ -100,10 +100,10 @@ def doctor(arguments: argparse.Namespace) -> int:
 
 def logs(arguments: argparse.Namespace) -> int:
     from ops.inspection import logs
-    from ops.lifecycle.services import SERVICES
+    from ops.lifecycle.services import ALL_SERVICES
     from ops.lifecycle.supervision import HEALING
 
-    known = (*(service.name for service in SERVICES), HEALING, "supervisord", "market")
+    known = (*(service.name for service in ALL_SERVICES), HEALING, "supervisord", "market")
     logs.show(OpsSettings.load().market_home, arguments.service, known, arguments.follow)
     return 0
 

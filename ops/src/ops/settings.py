@@ -32,6 +32,9 @@ class OpsSettings(KafkaSettings, CassandraSettings, FeedSettings):
 
     market_scheduler: Literal["internal", "systemd"] = "internal"
     market_healing: float = Field(default=1.0, ge=0)
+    market_monitoring: Annotated[Literal["on", "off"], LocalOnly()] = "off"
+    prometheus_port: MovablePort = 9090
+    alertmanager_port: MovablePort = 9107
     market_log_megabytes: int = Field(default=20, ge=1)
     market_log_files: int = Field(default=3, ge=0)
     cassandra_jmx_port: MovablePort = 7199

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from ops.errors import MarketError
-from ops.install.monitoring import ensure_monitoring
+from ops.install.monitoring import ensure_promtool
 from ops.monitoring.expression import ExpressionError, parse, seconds
 from ops.monitoring.rules import FOLDER, Judge, load_rules, render
 from ops.monitoring.samples import Sample, labels
@@ -93,7 +93,7 @@ def test_an_alert_says_what_it_means_and_what_helps(rule: Any) -> None:
 @pytest.fixture(scope="module")
 def promtool() -> Path:
     try:
-        return ensure_monitoring(cache_folder(), print) / "promtool"
+        return ensure_promtool(cache_folder(), print)
     except MarketError as error:
         pytest.skip(str(error))
 

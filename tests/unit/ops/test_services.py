@@ -38,5 +38,10 @@ def test_systemd_takes_over_the_collector_and_the_hourly_job() -> None:
     internal = {service.name for service in supervised_services(OpsSettings(market_scheduler="internal"))}
     systemd = supervised_services(OpsSettings(market_scheduler="systemd"))
     assert internal == NAMES
-    assert {service.name for service in systemd} == NAMES - {"collector", "gbm-analysis"}
+    assert {service.name for service in systemd} == internal - {"collector", "gbm-analysis"}
     assert all(set(waits_for(service, systemd)) <= {other.name for other in systemd} for service in systemd)
+
+
+def test_monitoring_runs_only_where_it_is_asked_for() -> None:
+    asked = supervised_services(OpsSettings(market_monitoring="on"))
+    assert {service.name for service in asked} - NAMES == {"prometheus", "alertmanager"}

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from common.settings import ROOT, LocalOnly, Settings
 from ops.install.secrets import ADMINS, BEFORE, SEEN
 from ops.install.secrets import NAMES as GENERATED
-from ops.lifecycle.services import SERVICES, Service
+from ops.lifecycle.services import ALL_SERVICES, SERVICES, Service
 from ops.ports import settings_classes
 from ops.settings import SECRETS_OF_USERS, read_env_file
 
@@ -104,7 +104,7 @@ def test_published_ports_lead_to_the_default_ports_of_the_containers() -> None:
     assert all(part is not None and part[2] == part[3] for part in parts)
 
 
-@pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
+@pytest.mark.parametrize("service", ALL_SERVICES, ids=lambda service: service.name)
 def test_a_service_has_the_same_name_order_and_time_to_stop_in_a_container(service: Service) -> None:
     container = SERVED_BY_COMPOSE[service.name]
     assert (ROOT / service.name / "Dockerfile").exists()

@@ -5,13 +5,13 @@ import sys
 from common.hangs import end_hanging_container
 from common.heartbeat import read_heartbeat
 from common.settings import SettingsError
-from ops.lifecycle.services import SERVICES
+from ops.lifecycle.services import ALL_SERVICES
 from ops.settings import OpsSettings
 
 
 def main(name: str) -> int:
     """Probe the service that runs beside this process, and end it where it hangs; return the exit status."""
-    service = next(service for service in SERVICES if service.name == name)
+    service = next(service for service in ALL_SERVICES if service.name == name)
     try:
         settings = OpsSettings.load()
         # Only this container writes here, and its heartbeats end with it.

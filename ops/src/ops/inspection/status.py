@@ -12,7 +12,7 @@ from ops.errors import MarketError
 from ops.inspection.metrics import read_info, read_metrics
 from ops.inspection.probes import LOCALHOST
 from ops.lifecycle.healing import UNWATCHED, Watch, read_watches, watch_file
-from ops.lifecycle.services import SERVICES, Service
+from ops.lifecycle.services import SERVICES, Service, present_services
 from ops.lifecycle.stack import read_state
 from ops.lifecycle.supervision import Process, Supervisor
 from ops.monitoring import state
@@ -205,14 +205,16 @@ def services_status(settings: OpsSettings) -> dict[str, ServiceStatus]:
     processes = supervisor.processes() if supervisor.pid() is not None else {}
     ready_pids = read_state(settings.market_home).get("ready", {})
     watches = read_watches(watch_file(settings.market_home))
+    services = present_services(settings)
 
     def probed(service: Service) -> ServiceStatus:
         watch = watches.get(service.name, UNWATCHED)
         return service_status(settings, service, processes.get(service.name), ready_pids, watch)
 
-    with ThreadPoolExecutor(len(SERVICES)) as pool:
-        statuses = pool.map(probed, SERVICES)
-        return {service.name: status for service, status in zip(SERVICES, statuses, strict=True)}
+    with ThreadPoolExecutor(len(services)) as pool:
+        return {
+            service.name: status for service, status in zip(services, pool.map(probed, services), strict=True)
+        }
 
 
 def status(settings: OpsSettings) -> dict[str, Any]:

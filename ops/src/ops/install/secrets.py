@@ -10,12 +10,12 @@ import sys
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
-from ops.lifecycle.services import SERVICES
+from ops.lifecycle.services import ALL_SERVICES, SERVICES
 from ops.settings import read_env_file
 
 NAMES = tuple(name for service in SERVICES for name in service.passwords)
 # What each service may see; the master and the workers of a Spark cluster are a service in containers only.
-SEEN = {service.name: (*service.passwords, *service.reads) for service in SERVICES} | {
+SEEN = {service.name: (*service.passwords, *service.reads) for service in ALL_SERVICES} | {
     "spark": ("SPARK_SECRET_KEY",)
 }
 # The servers keep these themselves, and take a new one from who has the old.

@@ -156,12 +156,37 @@ SERVICES = (
         metrics="WATCH_METRICS_PORT",
     ),
 )
+MONITORING = (
+    Service(
+        "prometheus",
+        ("prometheus/entrypoint.sh",),
+        probes.http_health("PROMETHEUS_PORT", "/-/ready"),
+        port="PROMETHEUS_PORT",
+        answers=("PROMETHEUS_PORT", "/-/ready"),
+    ),
+    Service(
+        "alertmanager",
+        ("alertmanager/entrypoint.sh",),
+        probes.http_health("ALERTMANAGER_PORT", "/-/ready"),
+        port="ALERTMANAGER_PORT",
+        answers=("ALERTMANAGER_PORT", "/-/ready"),
+    ),
+)
+"""Run beside the stack where `MARKET_MONITORING` says so."""
+ALL_SERVICES = (*SERVICES, *MONITORING)
+
+
+def present_services(settings: OpsSettings) -> tuple[Service, ...]:
+    """Return the services that belong to this stack, whoever starts them."""
+    return ALL_SERVICES if settings.market_monitoring == "on" else SERVICES
 
 
 def supervised_services(settings: OpsSettings) -> tuple[Service, ...]:
     """Return the services that this stack supervises; systemd starts the scheduled ones itself."""
     return tuple(
-        service for service in SERVICES if settings.market_scheduler == "internal" or not service.scheduled
+        service
+        for service in present_services(settings)
+        if settings.market_scheduler == "internal" or not service.scheduled
     )
 
 
@@ -172,7 +197,7 @@ def watched_services(settings: OpsSettings) -> tuple[Service, ...]:
     """
     return tuple(
         service
-        for service in SERVICES
+        for service in present_services(settings)
         if service.name != "watch"
         and (service.name != "gbm-analysis" or settings.market_scheduler == "internal")
     )

@@ -19,10 +19,11 @@ from ops.errors import MarketError
 from ops.inspection.logs import last_error, log_file, tail
 from ops.install import dependencies
 from ops.install.bootstrap import take_lock
+from ops.install.monitoring import ensure_monitoring
 from ops.install.prune import note
 from ops.install.secrets import FILE, ensure_secrets, forget, share
 from ops.lifecycle import orphans, preflight
-from ops.lifecycle.services import SERVICES, Service, dependants, supervised_services, waits_for
+from ops.lifecycle.services import ALL_SERVICES, Service, dependants, supervised_services, waits_for
 from ops.lifecycle.supervision import (
     Supervisor,
     UnresponsiveSupervisorError,
@@ -163,6 +164,8 @@ def begin(settings: OpsSettings, feed: Feed, keep: bool, report: Report) -> OpsS
     preflight.check_ports(ports)
     installed = dependencies.ensure_all(cache_folder(), report)
     note(cache_folder())
+    if settings.market_monitoring == "on":
+        ensure_monitoring(report)
     for folder in FOLDERS:
         (home / folder).mkdir(exist_ok=True)
     ensure_secrets(home / FILE)
@@ -263,7 +266,7 @@ def stop(home: Path, report: Report) -> None:
         pid = None
     if pid is not None:
         running = Supervisor(home).processes()
-        stop_in_order(home, [service for service in SERVICES if service.name in running], report)
+        stop_in_order(home, [service for service in ALL_SERVICES if service.name in running], report)
         Supervisor(home).shutdown()
         wait_until_ended(pid)
     was_running = end_orphans(home, report) or pid is not None
