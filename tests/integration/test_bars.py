@@ -67,10 +67,11 @@ def _sorted(frame: DataFrame, columns: list[str]) -> pl.DataFrame:
     )
 
 
+@pytest.mark.parametrize("few", [True, False])
 def test_bars_agree_with_polars_and_a_repeated_trade_counts_once(
-    stored: DataFrame, trades: pl.DataFrame
+    stored: DataFrame, trades: pl.DataFrame, few: bool
 ) -> None:
-    actual = _sorted(bars(stored, trade_conditions()), BAR_COLUMNS)
+    actual = _sorted(bars(stored, trade_conditions(), few), BAR_COLUMNS)
     expected = oracle.bars(trades)
     assert expected["open"].null_count() > 0, "the trades should hold windows without a price"
     assert_frame_equal(actual, expected, rel_tol=1e-12)

@@ -9,14 +9,12 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
 from common.schemas import trade_conditions
+from stream_processor.bar_writer import windows_of
 from stream_processor.bars import bars
-from stream_processor.columns import ddl
 from stream_processor.observer import Observer
 from stream_processor.offsets import OFFSET_LOG_VERSION
-from stream_processor.queries import windows_of
 from stream_processor.session import has_workers
 from stream_processor.settings import StreamProcessorSettings
-from stream_processor.store import STORED_TRADE_COLUMNS
 from stream_processor.windows import Window, WindowTrades
 
 START = datetime(2024, 8, 8, 12, tzinfo=UTC)
@@ -79,7 +77,8 @@ def test_the_windows_of_a_batch_and_their_trades(spark: SparkSession) -> None:
             ("A", at(5), at(5), "1", 1.0, 1.0, ["16"]),
             ("B", at(0), at(4.999), "2", 1.0, 1.0, []),
         ],
-        ddl(STORED_TRADE_COLUMNS),
+        "symbol string, window_start timestamp, trade_timestamp timestamp, trade_id string, price double, "
+        "volume double, trade_conditions array<string>",
     )
     assert windows_of(bars(trades, trade_conditions())) == {
         Window("A", at(0)): WindowTrades(2, at(0.5), at(1.25), "4"),

@@ -1,4 +1,4 @@
-"""The stream processor on real servers: metrics, lost checkpoints and missing rights."""
+"""The stream processor on real servers: metrics, lost checkpoints, missing rights and rebuilt bars."""
 
 import io
 import json
@@ -26,7 +26,7 @@ from common.recording import Frame, encode
 from common.schemas import events_schema
 from common.settings import CassandraSettings, KafkaSettings
 from stack import Stack, wait_until
-from tables import check
+from tables import check, milliseconds
 
 START_MS = 1_600_000_000_000 // 3_600_000 * 3_600_000
 SYMBOLS = ("AGAIN:A", "AGAIN:B")
@@ -201,6 +201,62 @@ def test_a_lost_checkpoint_is_made_anew_without_changing_a_row(
     for query in ("trades", "bars"):
         sentence = f"The checkpoint of the query {query} was missing or damaged"
         assert (sentence in log_of(replayed)[said:]) == (query in lost)
+
+
+def test_bars_are_rebuilt_from_stored_trades(replayed: Stack, admin: Session, trades: pl.DataFrame) -> None:
+    """Damage every bar, then rebuild one symbol, a span of the other one, and the rest."""
+    expected = oracle.bars(trades)
+    first, second = SYMBOLS
+    days = [datetime.fromtimestamp(START_MS / 1000, UTC).date()]
+    starts = expected["window_start"].unique().sort().to_list()
+    for symbol in SYMBOLS:
+        for table in ("bars_5s", "running_averages_15s"):
+            admin.execute(f"DELETE FROM {table} WHERE symbol = %s AND day = %s", (symbol, days[0]))
+    wrong = admin.prepare("INSERT INTO bars_5s (symbol, day, window_start, open) VALUES (?, ?, ?, -1)")
+    for start in starts:
+        admin.execute(wrong, (first, days[0], datetime.fromtimestamp(start / 1000, UTC)))
+
+    done = replayed.market("rebuild-bars", "--symbol", first)
+    assert f"{expected.filter(pl.col('symbol') == first).height:,} bars were written again" in done.stdout
+    check(replayed, trades.filter(pl.col("symbol") == first))
+    assert not admin.execute("SELECT * FROM bars_5s WHERE symbol = %s AND day = %s", (second, days[0])).all()
+
+    middle = starts[len(starts) // 2]
+    at = datetime.fromtimestamp(middle / 1000, UTC).isoformat()
+    replayed.market("rebuild-bars", "--symbol", second, "--from", at)
+    found = admin.execute(
+        "SELECT window_start FROM bars_5s WHERE symbol = %s AND day = %s", (second, days[0])
+    )
+    later = expected.filter((pl.col("symbol") == second) & (pl.col("window_start") >= middle))
+    assert [milliseconds(row.window_start) for row in found] == later["window_start"].to_list()
+    replayed.market("rebuild-bars", "--to", at)
+    check(replayed, trades)
+
+
+def test_a_bar_whose_trades_have_expired_in_part_stays(
+    replayed: Stack, admin: Session, trades: pl.DataFrame
+) -> None:
+    expected = oracle.bars(trades).filter(pl.col("symbol") == SYMBOLS[0])
+    start = expected.filter(pl.col("trade_count") > 1)["window_start"][0]
+    hour = datetime.fromtimestamp(start // 3_600_000 * 3600, UTC)
+    span = [datetime.fromtimestamp(at / 1000, UTC) for at in (start, start + 5000)]
+    [gone, *_] = admin.execute(
+        "SELECT * FROM trades WHERE symbol = %s AND hour = %s "
+        "AND trade_timestamp >= %s AND trade_timestamp < %s",
+        (SYMBOLS[0], hour, *span),
+    )
+    before = rows(admin)
+    admin.execute(
+        "DELETE FROM trades WHERE symbol = %s AND hour = %s AND trade_timestamp = %s AND trade_id = %s",
+        (SYMBOLS[0], hour, gone.trade_timestamp, gone.trade_id),
+    )
+    done = replayed.market("rebuild-bars", "--symbol", SYMBOLS[0])
+    assert "1 bars stayed as they are: some of their trades have expired." in done.stdout
+    after = rows(admin)
+    insert = f"INSERT INTO trades ({', '.join(gone._fields)}) VALUES ({', '.join(['%s'] * len(gone))})"
+    admin.execute(insert, list(gone))
+    assert after["bars_5s"] == before["bars_5s"]
+    assert after["running_averages_15s"] == before["running_averages_15s"]
 
 
 def test_a_missing_right_is_named_and_once_it_is_given_the_work_goes_on(

@@ -4,11 +4,12 @@ import logging
 import threading
 import time
 from collections import deque
-from datetime import UTC, datetime
+from datetime import datetime
 
 from collector.journal import JournalError, journal_ids, read_lines
 from collector.producer import Batch, FrameProducer, InterruptedPublishError, PublishError, check_delivered
 from collector.settings import CollectorSettings
+from common import moments
 from common.recording import decode
 
 log = logging.getLogger(__name__)
@@ -21,12 +22,11 @@ LINES_PER_BATCH = 1000
 
 
 def parse_moment(text: str) -> datetime:
-    """Read an ISO 8601 moment; without a zone it is UTC. Raise JournalError when it is none."""
+    """Read a moment; raise JournalError when it is none."""
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise JournalError(f"{text} was not a time such as 2026-01-31 or 2026-01-31T14:30:00Z.") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return moments.parse_moment(text)
+    except ValueError as error:
+        raise JournalError(str(error)) from None
 
 
 def republish(

@@ -11,6 +11,7 @@ from cassandra.cluster import Session
 from pydantic import ValidationError
 
 from common.cassandra import ERRORS, connect, explain_error
+from common.moments import parse_moment
 from common.settings import SettingsError
 from gbm_analysis.backtest_run import NothingToTestError, backtest
 from gbm_analysis.job import Run, UnknownSymbolError, choose_symbols
@@ -84,14 +85,11 @@ def run_backtest(
 
 
 def parse_time(option: str, text: str) -> datetime:
-    """Read an ISO 8601 time; without a zone it is UTC. Raise ArgumentError when it is none."""
+    """Read the time of an option; raise ArgumentError when it is none."""
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise ArgumentError(
-            f"{option} {text} was not a time such as 2026-01-31 or 2026-01-31T14:30:00Z."
-        ) from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+        return parse_moment(text)
+    except ValueError as error:
+        raise ArgumentError(f"{option} {error}") from None
 
 
 def with_horizon(settings: GbmSettings, horizon: int | None) -> GbmSettings:

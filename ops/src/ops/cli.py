@@ -11,6 +11,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import NoReturn, get_args
 
+from common.moments import parse_moment
 from common.settings import Feed, SettingsError, market_home
 from ops.errors import MarketError
 from ops.install.bootstrap import BootstrapError
@@ -170,6 +171,17 @@ def forecast(arguments: argparse.Namespace) -> int:
     run_module("gbm_analysis", [*symbols, *(["--scheduled"] if arguments.scheduled else [])], overrides)
 
 
+def rebuild_bars(arguments: argparse.Namespace) -> int:
+    from ops.install.dependencies import ensure_jars, ensure_java
+
+    java = ensure_java(report)
+    overrides = {"JAVA_HOME": str(java), "MARKET_JARS": str(ensure_jars(cache_folder(), java, report))}
+    span = (("--from", arguments.start), ("--to", arguments.end))
+    selection = [part for symbol in arguments.symbol or () for part in ("--symbol", symbol)]
+    selection += [part for name, value in span if value for part in (name, value)]
+    run_module("stream_processor", ["rebuild-bars", *selection], overrides)
+
+
 def backtest(arguments: argparse.Namespace) -> int:
     from ops.install.dependencies import ensure_java
 
@@ -266,6 +278,14 @@ def count(text: str) -> int:
     return int(text)
 
 
+def moment(text: str) -> str:
+    """Return a time as ISO 8601 in UTC."""
+    try:
+        return parse_moment(text).isoformat()
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error).rstrip(".")) from None
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose complaint is one sentence."""
 
@@ -353,6 +373,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--scheduled", action="store_true", help="forecast from the full hour; a second run writes nothing"
     )
+    add_rebuild_options(add(rebuild_bars, "make bars and running averages again from stored trades"))
     add_backtest_options(
         add(backtest, "walk the forecast over stored bars, and report how good it would have been")
     )
@@ -365,6 +386,12 @@ def parser() -> argparse.ArgumentParser:
     command = add(reset, "remove the data (the passwords stay)")
     command.add_argument("--yes", action="store_true", help="really do it")
     add_upkeep_commands(add)
+    add_developer_commands(add)
+    return root
+
+
+def add_developer_commands(add: Callable[[Command, str], argparse.ArgumentParser]) -> None:
+    """Add the commands for who changes the code."""
     command = add(
         test,
         "run the tests: unit, integration, e2e, faults, compose (default: these), compose-faults, "
@@ -377,7 +404,13 @@ def parser() -> argparse.ArgumentParser:
     command = add(bench, "measure speed beside peers and keep the results (see benchmarks/README.md)")
     command.add_argument("name", nargs="*", metavar="NAME", help="stream, collector, gbm, dashboard, page")
     command.add_argument("--compare", action="store_true", help="name what got worse than the kept results")
-    return root
+
+
+def add_rebuild_options(command: argparse.ArgumentParser) -> None:
+    """Add what `rebuild-bars` takes."""
+    command.add_argument("--symbol", action="append", metavar="S", help="only this symbol; may be repeated")
+    command.add_argument("--from", dest="start", type=moment, metavar="T", help="windows from T on (UTC)")
+    command.add_argument("--to", dest="end", type=moment, metavar="T", help="windows before T (UTC)")
 
 
 def add_backtest_options(command: argparse.ArgumentParser) -> None:

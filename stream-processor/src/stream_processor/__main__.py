@@ -1,5 +1,6 @@
-"""Run the stream processor until it is told to stop or a query fails."""
+"""Run the stream processor until it is told to stop or a query fails, or rebuild bars."""
 
+import argparse
 import logging
 import signal
 import sys
@@ -15,13 +16,18 @@ from common.cassandra import ERRORS
 from common.heartbeat import write_heartbeat
 from common.logs import start_logging
 from common.metrics import MetricsError, MetricsServer
+from common.moments import parse_moment
 from common.settings import SettingsError
+from stream_processor.bar_writer import BarWriter
 from stream_processor.errors import explain
 from stream_processor.metrics import Metrics
 from stream_processor.queries import Queries
+from stream_processor.rebuild import rebuild
 from stream_processor.session import has_workers, start_session
 from stream_processor.settings import StreamProcessorSettings
+from stream_processor.store import Store, open_session
 from stream_processor.topics import TopicIds, Topics
+from stream_processor.windows import Selection
 
 SERVICE = "stream-processor"
 HEARTBEAT_SECONDS = 1.0
@@ -32,6 +38,20 @@ log = logging.getLogger("stream_processor")
 
 
 def main() -> int:
+    """Process the topics, or rebuild bars; return the exit status."""
+    parser = argparse.ArgumentParser(prog="stream_processor", description=__doc__)
+    commands = parser.add_subparsers(dest="command")
+    again = commands.add_parser("rebuild-bars", help="bars and averages again from stored trades")
+    again.add_argument("--symbol", action="append", default=[], metavar="S", help="only this symbol")
+    again.add_argument("--from", dest="start", type=parse_moment, metavar="T", help="windows from T on (UTC)")
+    again.add_argument("--to", dest="end", type=parse_moment, metavar="T", help="windows before T (UTC)")
+    options = parser.parse_args()
+    if options.command:
+        return rebuild_bars(Selection(frozenset(options.symbol), options.start, options.end))
+    return process()
+
+
+def process() -> int:
     """Start the queries and watch them; when one fails the process ends, and is started anew."""
     start_logging(libraries={"py4j": logging.WARNING, "cassandra": logging.ERROR})
     stopped = threading.Event()
@@ -101,6 +121,32 @@ def problem(
         return f"no worker of {settings.spark_master} was there"
     names = ", ".join(query.name for query in starting)
     return f"the queries {names} were not ready yet" if starting else None
+
+
+def rebuild_bars(selection: Selection) -> int:
+    """Rebuild bars beside a running stream processor; return the exit status."""
+    start_logging(libraries={"py4j": logging.WARNING, "cassandra": logging.CRITICAL})
+    try:
+        settings = StreamProcessorSettings.load()
+        session = open_session(settings)
+        try:
+            store = Store(session)
+            spark = start_session(settings, with_ui=False)
+            written, kept = rebuild(BarWriter(spark, store, settings.market_home), store, selection, report)
+        finally:
+            session.cluster.shutdown()
+    except (SettingsError, OSError, Py4JError, *ERRORS) as error:
+        print(explain(error), file=sys.stderr)
+        return 1
+    report(f"{written:,} bars were written again, with the running averages over them.")
+    if kept:
+        report(f"{kept:,} bars stayed as they are: some of their trades have expired.")
+    return 0
+
+
+def report(line: str) -> None:
+    """Print a line at once."""
+    print(line, flush=True)
 
 
 def are_lost(topics: Topics, known: TopicIds) -> bool:

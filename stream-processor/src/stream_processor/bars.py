@@ -4,6 +4,8 @@ What a trade may update follows from its sale conditions: `schemas/trade_conditi
 """
 
 from collections.abc import Callable
+from functools import cache
+from typing import NamedTuple
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F  # noqa: N812
@@ -30,6 +32,16 @@ BAR_COLUMNS: Columns = {
     "value_volume": "double",
     "value_count": "bigint",
 }
+KEYS = ("symbol", "window_start")
+INPUT_COLUMNS = (
+    *KEYS,
+    "trade_timestamp",
+    "trade_id",
+    "price",
+    "volume",
+    "trade_conditions",
+)
+"""The columns of trades from which bars follow."""
 ACTIVITY_COLUMNS = ("first_trade", "last_trade", "newest_trade_id")
 """What is known of the trades of a bar beside it: the first and last time, and the newest trade id."""
 SUMS = ("trade_count", "price_sum", "price_count", "value_sum", "value_volume", "value_count")
@@ -42,39 +54,75 @@ def window_start(timestamp: Column) -> Column:
     return F.timestamp_millis(milliseconds - F.pmod(milliseconds, F.lit(BAR_SECONDS * 1000)))
 
 
-def bars(trades: DataFrame, conditions: tuple[Condition, ...]) -> DataFrame:
+def bars(trades: DataFrame, conditions: tuple[Condition, ...], few: bool = False) -> DataFrame:
     """Return the bar of every window of `trades`; a repeated trade_id counts once.
 
-    The rows have BAR_COLUMNS and ACTIVITY_COLUMNS.
-
-    `trades` needs symbol, window_start, trade_timestamp, trade_id, price, volume, trade_conditions.
+    The rows have BAR_COLUMNS and ACTIVITY_COLUMNS. `trades` needs INPUT_COLUMNS; an id may be of any type.
+    With `few` one task does all, since each takes some milliseconds whatever it does.
     """
-    keys = ["symbol", "window_start", "trade_timestamp", "trade_id"]
-    once = (
-        trades.select(
-            *keys,
-            "price",
-            "volume",
+    columns = _bar_columns(conditions)
+    permitted = trades.select(*columns.permissions)
+    return (
+        (permitted.coalesce(1) if few else permitted.repartition(*KEYS))
+        .groupBy(*KEYS, "trade_timestamp", "trade_id")
+        .agg(*columns.once)
+        .groupBy(*KEYS)
+        .agg(*columns.sums)
+        .select(*columns.result)
+    )
+
+
+def running_averages(bars: DataFrame) -> DataFrame:
+    """Return the running averages that the bars marked `changed` touch.
+
+    `bars` has BAR_COLUMNS and `changed`; it must hold every stored bar within ten seconds of a changed one.
+    """
+    columns = _average_columns()
+    return (
+        bars.select("*", columns.start)
+        .groupBy("symbol", "start")
+        .agg(*columns.sums)
+        .where("changed")
+        .select(*columns.result)
+    )
+
+
+class _BarColumns(NamedTuple):
+    """How bars follow from trades, step by step."""
+
+    permissions: tuple[Column, ...]
+    once: tuple[Column, ...]
+    sums: tuple[Column, ...]
+    result: tuple[Column, ...]
+
+
+class _AverageColumns(NamedTuple):
+    """How running averages follow from bars, step by step."""
+
+    start: Column
+    sums: tuple[Column, ...]
+    result: tuple[Column, ...]
+
+
+# Made once, since each piece of a column is a call from Python into the JVM: 1,300 calls a batch otherwise.
+@cache
+def _bar_columns(conditions: tuple[Condition, ...]) -> _BarColumns:
+    order = F.struct("trade_timestamp", "trade_id")
+    price, value = F.col("price"), F.col("price") * F.col("volume")
+    has_value = F.col("has_price") & F.col("has_volume")
+    return _BarColumns(
+        permissions=(
+            *map(F.col, (*KEYS, "trade_timestamp", "trade_id", "price", "volume")),
             _permits(conditions, lambda condition: condition.high_low).alias("has_price"),
             _permits(conditions, lambda condition: condition.open_close != "no").alias("may_open"),
             _permits(conditions, lambda condition: condition.open_close == "yes").alias("opens"),
             _permits(conditions, lambda condition: condition.volume).alias("has_volume"),
-        )
-        .repartition("symbol", "window_start")
-        .groupBy(*keys)
-        .agg(
-            *(
-                F.first(name).alias(name)
-                for name in ("price", "volume", "has_price", "may_open", "opens", "has_volume")
-            )
-        )
-    )
-    order = F.struct("trade_timestamp", "trade_id")
-    price, value = F.col("price"), F.col("price") * F.col("volume")
-    has_value = F.col("has_price") & F.col("has_volume")
-    return (
-        once.groupBy("symbol", "window_start")
-        .agg(
+        ),
+        once=tuple(
+            F.first(name).alias(name)
+            for name in ("price", "volume", "has_price", "may_open", "opens", "has_volume")
+        ),
+        sums=(
             F.coalesce(
                 F.min_by("price", F.when(F.col("opens"), order)),
                 F.min_by("price", F.when(F.col("may_open"), order)),
@@ -95,41 +143,37 @@ def bars(trades: DataFrame, conditions: tuple[Condition, ...]) -> DataFrame:
             F.min("trade_timestamp").alias("first_trade"),
             F.max("trade_timestamp").alias("last_trade"),
             F.max("trade_id").alias("newest_trade_id"),
-        )
-        .withColumn("day", F.to_date("window_start"))
-        .withColumn("vwap", _ratio("value_sum", "value_volume"))
-        .select(*BAR_COLUMNS, *ACTIVITY_COLUMNS)
+        ),
+        result=tuple(
+            {
+                "day": F.to_date("window_start").alias("day"),
+                "vwap": _ratio("value_sum", "value_volume").alias("vwap"),
+            }.get(name, F.col(name))
+            for name in (*BAR_COLUMNS, *ACTIVITY_COLUMNS)
+        ),
     )
 
 
-def running_averages(bars: DataFrame) -> DataFrame:
-    """Return the running averages that the bars marked `changed` touch.
-
-    `bars` has BAR_COLUMNS and `changed`; it must hold every stored bar within ten seconds of a changed one.
-    """
+@cache
+def _average_columns() -> _AverageColumns:
     starts = F.array(
         *(
             F.col("window_start") - F.expr(f"INTERVAL {BAR_SECONDS * back} SECONDS")
             for back in range(BARS_PER_AVERAGE)
         )
     )
-    return (
-        bars.withColumn("start", F.explode(starts))
-        .groupBy("symbol", F.col("start").alias("window_start"))
-        .agg(
-            F.bool_or("changed").alias("changed"),
-            *(F.sum(name).alias(name) for name in SUMS),
-        )
-        .where("changed")
-        .select(
-            "symbol",
-            F.to_date("window_start").alias("day"),
-            "window_start",
+    return _AverageColumns(
+        start=F.explode(starts).alias("start"),
+        sums=(F.bool_or("changed").alias("changed"), *(F.sum(name).alias(name) for name in SUMS)),
+        result=(
+            F.col("symbol"),
+            F.to_date("start").alias("day"),
+            F.col("start").alias("window_start"),
             _ratio("price_sum", "price_count").alias("average_price"),
             _ratio("value_sum", "value_volume").alias("vwap"),
             _ratio("value_sum", "value_count").alias("price_volume"),
-            "trade_count",
-        )
+            F.col("trade_count"),
+        ),
     )
 
 

@@ -100,6 +100,11 @@ class Progress:
                 lambda: self._given_up or self._ahead(offsets) >= messages, timeout=max(seconds, 0)
             )
 
+    def ahead_to(self, offsets: Offsets) -> int:
+        """Return how many messages before `offsets` are not stored yet."""
+        reached = self.reached
+        return sum(max(offset - reached.get(place, 0), 0) for place, offset in offsets.items())
+
     def give_up(self) -> None:
         """End every wait."""
         with self._moved:

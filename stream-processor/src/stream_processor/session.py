@@ -20,7 +20,7 @@ JAVA_OPTIONS = "-Duser.timezone=UTC " + " ".join(
 )
 
 
-def start_session(settings: StreamProcessorSettings) -> SparkSession:
+def start_session(settings: StreamProcessorSettings, with_ui: bool = True) -> SparkSession:
     """Start Spark; no password is among its launch arguments, which every user of the machine can read."""
     jars = needed_jars(settings)
     shared = SparkConf(loadDefaults=False).setAll(list(configure(settings, COMPONENT).items()))
@@ -32,6 +32,7 @@ def start_session(settings: StreamProcessorSettings) -> SparkSession:
             "spark.driver.extraJavaOptions", f"{JAVA_OPTIONS} -Dlog4j2.configurationFile={LOG_CONFIGURATION}"
         )
         .config("spark.executor.extraJavaOptions", JAVA_OPTIONS)
+        .config("spark.ui.enabled", with_ui)
         .config("spark.ui.port", settings.spark_ui_port)
         .config("spark.ui.retainedJobs", 50)
         .config("spark.ui.retainedStages", 50)

@@ -2,13 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Self
 
 from common.bars import BAR_SECONDS, RUNNING_AVERAGE_SECONDS
 from common.identity import Source, journal_source
 
 BAR = timedelta(seconds=BAR_SECONDS)
+HOUR = timedelta(hours=1)
 BARS_PER_AVERAGE = RUNNING_AVERAGE_SECONDS // BAR_SECONDS
 LATE_AFTER = timedelta(minutes=1)
 
@@ -30,11 +31,32 @@ class WindowTrades(NamedTuple):
 
 
 class Range(NamedTuple):
-    """A symbol's windows from `start` on and before `end`, all of one minute."""
+    """A symbol's windows from `start` on and before `end`, all of one hour."""
 
     symbol: str
     start: datetime
     end: datetime
+
+
+class Selection(NamedTuple):
+    """Some symbols, or all, and their windows that start in [start, end); None is no limit."""
+
+    symbols: frozenset[str]
+    start: datetime | None
+    end: datetime | None
+
+    def ranges(self, partitions: Iterable[tuple[str, datetime]]) -> list[Range]:
+        """Return what of each partition, a symbol and the start of an hour, is selected, in order."""
+        found = []
+        for symbol, hour in sorted(partitions):
+            start, end = hour, hour + HOUR
+            if self.start is not None:
+                start = max(start, hour + -((hour - self.start) // BAR) * BAR)
+            if self.end is not None:
+                end = min(end, hour + -((hour - self.end) // BAR) * BAR)
+            if start < end and (not self.symbols or symbol in self.symbols):
+                found.append(Range(symbol, start, end))
+        return found
 
 
 class SymbolActivity(NamedTuple):
@@ -56,12 +78,17 @@ def neighbourhood(touched: Iterable[Window]) -> set[Window]:
     return {Window(symbol, start + BAR * offset) for symbol, start in touched for offset in reach}
 
 
+def hour_of(moment: datetime) -> datetime:
+    """Return the start of the hour, by which trades are stored."""
+    return moment.replace(minute=0, second=0, microsecond=0)
+
+
 def ranges(windows: Iterable[Window]) -> list[Range]:
-    """Return the windows as few ranges: neighbours of one minute are in one."""
+    """Return the windows as few ranges: neighbours of one hour are in one."""
     found: list[Range] = []
     for symbol, start in sorted(windows):
         last = found[-1] if found else None
-        if last is not None and (last.symbol, last.end) == (symbol, start) and start.second > 0:
+        if last is not None and (last.symbol, last.end) == (symbol, start) and start != hour_of(start):
             found[-1] = last._replace(end=start + BAR)
         else:
             found.append(Range(symbol, start, start + BAR))
@@ -87,3 +114,8 @@ def symbol_activity(touched: Mapping[Window, WindowTrades]) -> list[SymbolActivi
         )
         for symbol, group in symbols.items()
     ]
+
+
+def utc(milliseconds: int) -> datetime:
+    """Return the time of so many milliseconds since the epoch."""
+    return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=milliseconds)

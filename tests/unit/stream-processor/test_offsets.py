@@ -133,6 +133,12 @@ def test_a_wait_for_a_backlog_ends_when_so_many_messages_are_stored(progress: Pr
     assert waited == [None]
 
 
+def test_a_batch_is_as_large_as_what_is_not_stored_of_it(progress: Progress) -> None:
+    assert progress.ahead_to({("market", 0): 7, ("market", 1): 2}) == 9
+    progress.commit({("market", 0): 5, ("market", 1): 4})
+    assert progress.ahead_to({("market", 0): 7, ("market", 1): 2}) == 2
+
+
 def test_a_wait_for_a_backlog_ends_when_it_is_given_up(progress: Progress) -> None:
     waited = in_thread(lambda: progress.wait_ahead({}, 1, LONG_SECONDS), then=progress.give_up)
     assert waited == [None]

@@ -2,23 +2,28 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from common.identity import Source, journal_id, trade_id
 from stream_processor.windows import (
     BAR,
+    HOUR,
     Range,
+    Selection,
     SymbolActivity,
     Window,
     WindowTrades,
     count_late,
+    hour_of,
     neighbourhood,
     ranges,
     symbol_activity,
 )
 
 START = datetime(2024, 8, 8, 23, 59, 50, tzinfo=UTC)
+HOUR_START = datetime(2024, 8, 8, 23, tzinfo=UTC)
 
 
 def at(seconds: float) -> datetime:
@@ -37,7 +42,7 @@ def test_the_neighbourhood_is_the_bars_of_every_average_over_a_touched_window() 
     }
 
 
-def test_neighbouring_windows_of_a_symbol_and_minute_are_one_range() -> None:
+def test_neighbouring_windows_of_a_symbol_and_hour_are_one_range() -> None:
     windows = [
         *(Window("A", at(seconds)) for seconds in (15, 0, 5, 10)),  # 23:59:50 to 00:00:10
         Window("A", at(25)),
@@ -64,7 +69,40 @@ def test_ranges_hold_the_windows_and_no_other(places: set[tuple[str, int]]) -> N
     assert set(held) == windows
     for one in found:
         last = one.end - BAR
-        assert one.start.replace(second=0) == last.replace(second=0)
+        assert hour_of(one.start) == hour_of(last)
+
+
+def test_a_selection_without_limits_is_every_hour_in_order() -> None:
+    partitions = [("B", HOUR_START), ("A", HOUR_START + HOUR), ("A", HOUR_START)]
+    assert Selection(frozenset(), None, None).ranges(partitions) == [
+        Range("A", HOUR_START, HOUR_START + HOUR),
+        Range("A", HOUR_START + HOUR, HOUR_START + 2 * HOUR),
+        Range("B", HOUR_START, HOUR_START + HOUR),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "expected"),
+    [
+        (0, 3600, (0, 3600)),
+        (5, 10, (5, 10)),
+        (1, 11, (5, 15)),  # a window belongs to a span by its start
+        (-60, 3601, (0, 3600)),
+        (3596, None, None),
+        (None, 0, None),
+        (None, 1, (0, 5)),
+    ],
+)
+def test_a_selection_holds_the_windows_that_start_in_its_span(
+    start: float | None, end: float | None, expected: tuple[int, int] | None
+) -> None:
+    limits = [None if one is None else HOUR_START + timedelta(seconds=one) for one in (start, end)]
+    found = Selection(frozenset({"A"}), *limits).ranges([("A", HOUR_START), ("B", HOUR_START)])
+    assert found == (
+        []
+        if expected is None
+        else [Range("A", *(HOUR_START + timedelta(seconds=seconds) for seconds in expected))]
+    )
 
 
 def test_only_trades_of_known_windows_that_ended_over_a_minute_ago_are_late() -> None:

@@ -83,9 +83,10 @@ def restore(settings: OpsSettings, source: str, report: Report) -> None:
     report(f"Restored {len(description.tables)} tables of Cassandra as of {description.created:%F %T} UTC.")
     if SUPERSET_MEMBER in description.files:
         restart_superset(settings, report)
+    start = republish_start(description.created)
     report(
-        "To restore what the journal holds of the time since, run "
-        f"./market republish --from {republish_start(description.created)}"
+        f"To restore what the journal holds of the time since, run ./market republish --from {start}, and "
+        f"when ./market status shows a kafka_lag of 0, ./market rebuild-bars --from {start}"
     )
 
 
