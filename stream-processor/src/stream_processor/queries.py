@@ -33,9 +33,9 @@ from stream_processor.settings import StreamProcessorSettings
 from stream_processor.store import Store, open_session
 from stream_processor.windows import count_late, symbol_activity
 
-# How often Kafka is asked for more. A longer tick would be idle time while there is a backlog; a query whose
-# batch was small waits by itself.
-BACKLOG_TRIGGER = "200 milliseconds"
+# At once, as a tick would be idle time while there is a backlog. A query whose batch was small waits by
+# itself, and one that finds nothing asks Kafka again after `session.POLLING_MS`.
+BACKLOG_TRIGGER = "0 seconds"
 EVENTS_TRIGGER = "5 seconds"
 SMALL_BATCH_TRADES = 100
 SMALL_BATCH_SECONDS = 1.0
@@ -71,6 +71,8 @@ class Queries:
             }
         )
         good = F.col("reason").isNull()
+        # Made once: each piece is a call from Python into the JVM.
+        self._trade_columns = tuple(map(F.col, TRADE_COLUMNS))
         self._observer = Observer(
             spark,
             F.count_if(good).alias("stored"),
@@ -146,8 +148,9 @@ class Queries:
     def _write_trades(self, trades: DataFrame, batch_id: int) -> None:
         started = time.monotonic()
         end = batch_end(self._checkpoint("trades"), batch_id)
-        observed, figures = self._observer.observe(trades)
-        append(observed.where("reason IS NULL").select(*TRADE_COLUMNS), "trades")
+        few = self._trades_progress.ahead_to(end) < FEW_MESSAGES
+        observed, figures = self._observer.observe(trades.coalesce(1) if few else trades)
+        append(observed.where("reason IS NULL").select(*self._trade_columns), "trades")
         found = figures()
         stored, refused = found["stored"], found["refused"]
         now_ms = time.time_ns() // 1_000_000

@@ -12,6 +12,7 @@ from common.spark import configure
 from stream_processor.settings import StreamProcessorSettings
 
 COMPONENT = "stream-processor"
+POLLING_MS = 200
 LOG_CONFIGURATION = ROOT / COMPONENT / "log4j2.properties"
 # A damaged message may say that billions of trades or characters follow: Avro would make room for them.
 JAVA_OPTIONS = "-Duser.timezone=UTC " + " ".join(
@@ -42,6 +43,7 @@ def start_session(settings: StreamProcessorSettings, with_ui: bool = True) -> Sp
         .config("spark.sql.adaptive.enabled", False)
         .config("spark.sql.streaming.minBatchesToRetain", 20)
         .config("spark.sql.streaming.metricsEnabled", False)
+        .config("spark.sql.streaming.pollingDelay", POLLING_MS)
         .config("spark.cassandra.connection.host", settings.cassandra_host)
         .config("spark.cassandra.connection.port", settings.cassandra_port)
         .config("spark.cassandra.output.consistency.level", "LOCAL_QUORUM")
