@@ -337,6 +337,46 @@ def test_a_killed_streamlit_comes_back(running: Machine) -> None:
     assert found["pid"] != killed
 
 
+def supervisor_pid(machine: Machine) -> int:
+    """Return what systemd takes as the stack's process."""
+    return int(machine.show("market-stack.service", "MainPID"))
+
+
+@pytest.mark.parametrize("signal", ["KILL", "STOP"])
+def test_a_supervisor_that_dies_or_hangs_is_started_anew_with_its_services(
+    running: Machine, signal: str
+) -> None:
+    pid, restarts = supervisor_pid(running), int(running.show("market-stack.service", "NRestarts"))
+    assert running.processes()[pid].endswith("supervisord.conf")
+    before = {name: found["pid"] for name, found in services(running).items() if name != "collector"}
+    running.run("sh", "-c", f"kill -{signal} {pid}")
+    wait_until(
+        lambda: (
+            int(running.show("market-stack.service", "NRestarts")) > restarts
+            and running.show("market-stack.service", "ActiveState") == "active"
+        ),
+        "another start",
+        JOB_SECONDS,
+    )
+    assert supervisor_pid(running) != pid
+    after = wait_until(
+        lambda: all((now := services(running))[name]["ready"] for name, pid in before.items() if pid) and now,
+        "services that are ready",
+        TIMER_SECONDS,
+    )
+    assert not {found["pid"] for name, found in after.items() if name in before} & {
+        *filter(None, before.values())
+    }
+
+
+def test_a_collector_that_hangs_is_started_anew(running: Machine) -> None:
+    hanging = main_pid(running)
+    running.run("sh", "-c", f"kill -STOP {hanging}")
+    wait_until(lambda: main_pid(running) not in (0, hanging), "another collector", TIMER_SECONDS)
+    assert running.show("market-collector.service", "ActiveState") == "active"
+    wait_until(lambda: running.pids("-m collector") == [main_pid(running)], "exactly one collector")
+
+
 def test_every_unit_logs_to_the_journal_and_none_has_failed(running: Machine) -> None:
     assert "services were ready" in running.journal("market-stack")
     until_idle(running)

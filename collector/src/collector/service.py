@@ -18,6 +18,7 @@ from collector.settings import CollectorSettings
 from collector.tickers import TickerSource
 from collector.token_lock import TokenLock, lock_folder
 from common.metrics import MetricsServer
+from common.systemd import notify
 
 SERVICE = "collector"
 TICK_SECONDS = 1.0
@@ -124,6 +125,7 @@ class CollectorService:
 
     def _tick(self) -> None:
         """Do what is due once a second."""
+        notify("WATCHDOG=1")
         self._last_seen.save()
         force = self._reload.is_set()
         self._reload.clear()

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -61,6 +62,17 @@ def test_a_collector_from_its_start_to_its_end(tmp_path: Path) -> None:
     assert "Traceback" not in said
     seen = json.loads((running.home / "journal" / "last-seen.json").read_text())
     assert list(seen) == ["live"]
+
+
+def test_a_systemd_that_watches_over_a_collector_hears_that_it_works(tmp_path: Path) -> None:
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd,
+        scripted_server(Subscriptions()) as port,
+    ):
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(START_SECONDS)
+        with collector(tmp_path / "home", port, NOTIFY_SOCKET=str(tmp_path / "notify")):
+            assert [systemd.recv(100) for _ in range(2)] == [b"WATCHDOG=1"] * 2
 
 
 class Script:

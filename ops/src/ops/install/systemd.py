@@ -15,7 +15,7 @@ from common.settings import ROOT
 from ops.errors import MarketError
 from ops.install.dependencies import find_java
 from ops.install.secrets import FILE
-from ops.lifecycle.services import SERVICES, STOP_SECONDS
+from ops.lifecycle.services import HANG_SECONDS, SERVICES, STOP_SECONDS
 from ops.lifecycle.supervision import Supervisor, socket_file
 from ops.settings import OpsSettings, cache_folder
 
@@ -41,6 +41,8 @@ LIMITS = {
     "FORECAST_TRIES": "5",
     "FORECAST_RETRY_SPAN": "30min",
     "FORECAST_RETRY_PAUSE": "2min",
+    # Signs of life come every few seconds, on a busy machine every half a minute.
+    "HANG_LIMIT": f"{HANG_SECONDS}s",
     "COLLECTOR_STOP_LIMIT": f"{STOP_SECONDS}s",
 }
 
