@@ -31,8 +31,8 @@ LIMITS = {
     "STACK_START_LIMIT": "30min",
     # Services stop one after the other where they depend on each other, and each has up to a minute.
     "STACK_STOP_LIMIT": "5min",
-    # So long has each step of a local stop, where a service takes seconds: a process that lost its supervisor may
-    # not end by itself (Streamlit does not, once nobody reads what it prints).
+    # So long has each step of a local stop, where a service takes seconds: a process that lost its supervisor
+    # may not end by itself (Streamlit does not, once nobody reads what it prints).
     "LOCAL_STOP_LIMIT": "2min",
     # A start that failed three times within an hour needs somebody to look.
     "STACK_TRIES": "3",
