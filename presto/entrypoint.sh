@@ -4,7 +4,7 @@ component=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$component/../common/server.sh"
 
 require MARKET_HOME MARKET_JARS
-load_secrets CASSANDRA_PRESTO_PASSWORD
+load_secrets CASSANDRA_PRESTO_PASSWORD PRESTO_SHARED_SECRET
 java=$(find_java)
 jars=$MARKET_JARS/presto
 

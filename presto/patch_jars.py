@@ -1,4 +1,4 @@
-"""Patch two classes of Presto 0.287 in its jars: `patch_jars.py FOLDER`. Decision 0016 says why.
+"""Patch some classes of Presto 0.287 in its jars: `patch_jars.py FOLDER`. Decision 0016 says why.
 
 A date can be part of a partition key. The Cassandra connector looks up partitions by text, numbers and
 timestamps, but reads a whole table when a key column is a date. Two methods of one class stand in the way:
@@ -8,6 +8,9 @@ to a few instructions added at the end: those for a date, then those that put a 
 
 The Thrift server listens on 127.0.0.1. It binds to a port of every address, any free one as it is configured
 here; patched, it binds to any free port of 127.0.0.1, where only this process connects to it.
+
+Workers are announced by Presto's own processes only. A request to a class that is annotated as internal needs
+the shared secret; the two classes that take announcements lack the annotation, and get it here.
 
 A patched class stays as it is.
 """
@@ -21,6 +24,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 LOOPBACK = b"127.0.0.1"
+ROLES_ALLOWED, MEMBER, INTERNAL = b"Ljavax/annotation/security/RolesAllowed;", b"value", b"internal"
 TEXT, TIMESTAMP, DATE = 5, 18, 19  # the types' numbers in the switches
 LOAD_AND_SWITCH = b"\x2e\xaa"
 RETURN = b"\xb0"
@@ -107,8 +111,8 @@ class ClassFile:
             yield name, length_at
             self.position = behind
 
-    def code(self, method: str) -> Code:
-        """Find a method's code by its name."""
+    def member_attributes(self) -> Iterator[tuple[str, str, int]]:
+        """Yield each field's and method's name with its attributes; read on where the class has its own."""
         self.position = self.members
         for _ in range(2):  # the fields, then the methods
             for _ in range(self.read("H")):
@@ -116,9 +120,23 @@ class ClassFile:
                 name = self.names[self.read("H")]
                 self.position += 2
                 for attribute, length_at in self.attributes():
-                    if name == method and attribute == "Code":
-                        return self._code(length_at)
+                    yield name, attribute, length_at
+
+    def code(self, method: str) -> Code:
+        """Find a method's code by its name."""
+        for name, attribute, length_at in self.member_attributes():
+            if name == method and attribute == "Code":
+                return self._code(length_at)
         raise ValueError(f"The method {method} was not found in the class.")
+
+    def annotations(self) -> int:
+        """Find where the length of the class's own annotations is."""
+        for _ in self.member_attributes():
+            pass
+        for attribute, length_at in self.attributes():
+            if attribute == "RuntimeVisibleAnnotations":
+                return length_at
+        raise ValueError("The class had no annotations.")
 
     def _code(self, attribute: int) -> Code:
         self.position = attribute + 8
@@ -202,13 +220,35 @@ def with_loopback_thrift(content: bytes) -> bytes:
         ">BHBBH", LOAD_CONSTANT, loopback, ZERO, INVOKE, method
     )
     file.add_constants(
-        struct.pack(">BH", 1, len(LOOPBACK)) + LOOPBACK,
+        constant(LOOPBACK),
         struct.pack(">BH", 8, new),
-        struct.pack(">BH", 1, len(with_address)) + with_address,
+        constant(with_address),
         struct.pack(">BHH", 12, bind, new + 2),
         struct.pack(">BHH", 10, owner, new + 3),
     )
     return bytes(file.content)
+
+
+def with_internal_role(content: bytes) -> bytes:
+    """Return the class file annotated with `@RolesAllowed("internal")`; unchanged where it is already."""
+    if ROLES_ALLOWED in content:
+        return content
+    file = ClassFile(content)
+    (new,) = struct.unpack_from(">H", file.content, 8)
+    file.add_constants(constant(ROLES_ALLOWED), constant(MEMBER), constant(INTERNAL))
+    file = ClassFile(bytes(file.content))
+    at = file.annotations()
+    # The annotation and its one member, an array of one text.
+    added = struct.pack(">HHHcHcH", new, 1, new + 1, b"[", 1, b"s", new + 2)
+    file.add("I", at, len(added))
+    file.add("H", at + 4, 1)
+    file.content[at + 6 : at + 6] = added
+    return bytes(file.content)
+
+
+def constant(value: bytes) -> bytes:
+    """Return the constant of a text."""
+    return struct.pack(">BH", 1, len(value)) + value
 
 
 PATCHES: tuple[tuple[str, str, Callable[[bytes], bytes]], ...] = (
@@ -221,6 +261,16 @@ PATCHES: tuple[tuple[str, str, Callable[[bytes], bytes]], ...] = (
         "lib/drift-transport-netty-*.jar",
         "com/facebook/drift/transport/netty/server/DriftNettyServerTransport.class",
         with_loopback_thrift,
+    ),
+    (
+        "lib/discovery-server-*.jar",
+        "com/facebook/airlift/discovery/server/DynamicAnnouncementResource.class",
+        with_internal_role,
+    ),
+    (
+        "lib/discovery-server-*.jar",
+        "com/facebook/airlift/discovery/store/StoreResource.class",
+        with_internal_role,
     ),
 )
 

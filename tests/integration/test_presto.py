@@ -9,6 +9,7 @@ from typing import Any
 
 import prestodb
 import pytest
+import requests
 from prestodb.exceptions import PrestoUserError
 
 from cassandra_schema.retention import days_kept
@@ -149,6 +150,39 @@ def test_only_the_partitions_of_the_hours_asked_for_are_read(presto: Presto, whe
     rows, positions = presto.counted(f"select price from trades where {where}")
 
     assert (len(rows), positions) == (found, found)
+
+
+WORKER = {
+    "environment": "market",
+    "pool": "general",
+    "location": "/stranger",
+    "services": [
+        {
+            "id": "6ad5dcb0-8d4a-4f5a-9f6e-000000000001",
+            "type": "presto",
+            "properties": {"node_version": "0.287", "coordinator": "false", "http": "http://127.0.0.1:1"},
+        }
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("PUT", "/v1/announcement/stranger"),
+        ("DELETE", "/v1/announcement/market-1"),
+        ("POST", "/v1/store/dynamic"),
+        ("POST", "/v1/task/20010203_000000_00000_abcde.0.0.0.0"),
+    ],
+)
+@pytest.mark.parametrize("headers", [{}, {"X-Presto-Internal-Bearer": "not.a.token"}], ids=["none", "wrong"])
+def test_nobody_else_can_announce_a_worker_or_give_one_tasks(
+    presto: Presto, method: str, path: str, headers: dict[str, str]
+) -> None:
+    answer = requests.request(method, presto.address + path, json=WORKER, headers=headers, timeout=30)
+    assert answer.status_code == 401
+    known = requests.get(f"{presto.address}/v1/service/presto", timeout=30).json()["services"]
+    assert [worker["nodeId"] for worker in known] == ["market-1"]
 
 
 def test_presto_logs_no_requests_and_writes_to_its_home_only(stack: Stack, presto: Presto) -> None:

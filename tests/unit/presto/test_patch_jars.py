@@ -35,9 +35,42 @@ def class_file(method: str) -> bytes:
     return bytes.fromhex("cafebabe0000003d") + constants + members + struct.pack(">H", 0)
 
 
+def annotated_class_file() -> bytes:
+    """Make a class file without fields and methods that has an annotation without members."""
+    texts = (b"RuntimeVisibleAnnotations", b"Lown;")
+    constants = b"".join(struct.pack(">BH", 1, len(text)) + text for text in texts)
+    members = struct.pack(">HHHHHH", 0, 0, 0, 0, 0, 0)
+    attributes = struct.pack(">HHIHHH", 1, 1, 6, 1, 2, 0)
+    return bytes.fromhex("cafebabe0000003d") + struct.pack(">H", 3) + constants + members + attributes
+
+
 def test_each_patch_finds_one_of_the_locked_jars() -> None:
     for pattern, _, _ in patch_jars.PATCHES:
         assert len(fnmatch.filter(LOCKED, pattern)) == 1, pattern
+
+
+def test_a_class_is_annotated_as_internal_once_and_keeps_its_own_annotations() -> None:
+    patched = patch_jars.with_internal_role(annotated_class_file())
+    assert patch_jars.with_internal_role(patched) == patched
+    file = patch_jars.ClassFile(patched)
+    start = file.annotations()
+    size, count, kind, members, name, tag, values, value_tag, value = struct.unpack_from(
+        ">IHHHHcHcH", patched, start
+    )
+    assert (count, members, tag, values, value_tag) == (2, 1, b"[", 1, b"s")
+    assert [file.names[index] for index in (kind, name, value)] == [
+        "Ljavax/annotation/security/RolesAllowed;",
+        "value",
+        "internal",
+    ]
+    own, none = struct.unpack_from(">HH", patched, start + 4 + size - 4)
+    assert (file.names[own], none) == ("Lown;", 0)
+    assert start + 4 + size == len(patched)
+
+
+def test_a_class_without_annotations_is_refused() -> None:
+    with pytest.raises(ValueError, match="The class had no annotations"):
+        patch_jars.with_internal_role(class_file("any") + struct.pack(">H", 0))
 
 
 def test_a_class_without_the_method_is_refused() -> None:

@@ -76,7 +76,7 @@ SERVICES = (
         ("cassandra",),
         port="PRESTO_PORT",
         page="presto",
-        passwords=("CASSANDRA_PRESTO_PASSWORD",),
+        passwords=("CASSANDRA_PRESTO_PASSWORD", "PRESTO_SHARED_SECRET"),
         answers=("PRESTO_PORT", "/v1/cluster"),
     ),
     Service(
