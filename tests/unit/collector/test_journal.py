@@ -221,14 +221,20 @@ def test_a_journal_that_could_not_be_compressed_is_tried_again(
     with disk_full_at(1000):
         folder.archive(journal)
         settle_compressor(folder)
+        assert caplog.messages == [f"The journal {journal.id} could not be compressed: File too large."]
         folder.expire()
         settle_compressor(folder)
-    assert caplog.text.count("could not be compressed") == 1
+    assert len(caplog.messages) == 1
     assert [path.name for path in tmp_path.glob("*.jsonl*")] == [f"{journal.id}.jsonl"]
     folder.expire()
     settle_compressor(folder)
     [packed] = tmp_path.glob("*.jsonl*")
     assert gzip.decompress(packed.read_bytes()) == content
+    write(folder, os.urandom(50_000).hex())
+    with disk_full_at(1000):
+        folder.archive(pending(folder)[0])
+        settle_compressor(folder)
+    assert len(caplog.messages) == 2
 
 
 def test_compressing_stops_when_it_is_told_to(tmp_path: Path) -> None:
@@ -293,6 +299,7 @@ def test_unpublished_journals_that_take_too_much_are_told_and_kept(
     assert "JOURNAL_RETENTION_GIGABYTES" not in caplog.text
     write(folder, "x" * 30)
     assert folder.expire() is None
+    assert caplog.text.count("JOURNAL_RETENTION_GIGABYTES") == 1
     assert folder.expire() is None
     assert caplog.text.count("JOURNAL_RETENTION_GIGABYTES") == 1
     assert not folder.events.path.exists()
@@ -313,6 +320,46 @@ def test_unpublished_journals_that_take_too_much_are_told_and_kept(
     folder.limits = folder.limits._replace(retention_bytes=1000)
     assert folder.expire() == sentence
     assert len(folder.events.path.read_bytes().splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("gibibytes", "warns", "is_full"), [(2.0, False, False), (2.5, True, False), (3.0, True, True)]
+)
+def test_the_room_for_unpublished_journals_is_told_in_gibibytes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, gibibytes: float, warns: bool, is_full: bool
+) -> None:
+    folder = open_folder(tmp_path, retention_bytes=int(2.5 * 2**30))
+    write(folder, "x")
+    os.truncate(pending(folder)[0].path, int(gibibytes * 2**30))  # takes no room on the disk
+    sentence = folder.expire()
+    assert ([f"take {gibibytes:.2f} GiB of the 2.50 GiB of" in text for text in caplog.messages]) == [
+        True
+    ] * warns
+    assert sentence == (caplog.messages[0] if is_full else None)
+
+
+def test_a_journal_that_is_compressed_already_takes_no_room_as_unpublished(tmp_path: Path) -> None:
+    folder = open_folder(tmp_path, retention_bytes=1000)
+    (tmp_path / f"{packed(tmp_path, int(time.time()))}.jsonl").write_bytes(b"x" * 2000)
+    assert folder.expire() is None
+
+
+def test_an_expired_journal_that_cannot_be_removed_is_told(tmp_path: Path) -> None:
+    folder = open_folder(tmp_path, retention_seconds=1)
+    (tmp_path / f"{journal_id(1_000, 'live')}.jsonl.gz").mkdir()
+    os.utime(tmp_path / f"{journal_id(1_000, 'live')}.jsonl.gz", (1, 1))
+    packed(tmp_path, 2)
+    assert folder.expire() == "Expired journals could not be removed: Is a directory."
+
+
+def test_a_journal_is_finished_when_it_has_its_size(tmp_path: Path) -> None:
+    frame = Frame(1, "a")
+    folder = open_folder(tmp_path / "new" / "folder", rotate_bytes=2 * len(encode(frame)))
+    writer = JournalWriter(folder, "live", lambda: None)
+    for closed in (False, True):
+        writer.append(frame)
+        writer.flush()
+        assert [journal.closed for journal in pending(folder)] == [closed]
 
 
 def test_a_journal_is_finished_when_it_is_old_enough(tmp_path: Path) -> None:
@@ -392,6 +439,20 @@ def test_pending_journals_are_told_by_source_and_age(tmp_path: Path) -> None:
     assert all(
         one.closed and one.source == source for source, all_ in again.pending().items() for one in all_
     )
+
+
+def test_what_is_tidied_up_leaves_the_journals_after_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    foreign, is_packed, empty, torn = "0-notes", *(journal_id(at, "live") for at in (1_000, 2_000, 3_000))
+    line = encode(Frame(1, "a"))
+    for name, content in ((foreign, b""), (is_packed, line), (empty, b""), (torn, line + b"half")):
+        (tmp_path / f"{name}.jsonl").write_bytes(content)
+    (tmp_path / f"{is_packed}.jsonl.gz").write_bytes(gzip.compress(line))
+    folder = open_folder(tmp_path)
+    assert [journal.id for journal in pending(folder)] == [torn]
+    assert caplog.messages == [f"The last line of {torn}.jsonl was torn; its 4 bytes were cut off."]
+    assert sorted(path.name for path in tmp_path.glob("*.jsonl")) == [f"{foreign}.jsonl", f"{torn}.jsonl"]
 
 
 def test_foreign_files_are_left_alone(tmp_path: Path) -> None:

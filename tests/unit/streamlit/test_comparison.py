@@ -66,6 +66,10 @@ def test_what_cannot_be_correlated_is_left_empty() -> None:
 
 def test_widths_are_shares_of_the_spot() -> None:
     quantiles = np.array([[90.0, 95.0, 100.0, 106.0, 112.0]])
-    narrow, wide = widths([replace(STORED, spot=100.0, quantiles=np.vstack([quantiles - 1, quantiles]))])
-    assert narrow.tolist() == pytest.approx([0.11])
-    assert wide.tolist() == pytest.approx([0.22])
+    forecasts = [
+        replace(STORED, spot=spot, quantiles=np.vstack([quantiles / 3, quantiles / 2, quantiles]))
+        for spot in (100.0, 200.0)
+    ]
+    narrow, wide = widths(forecasts)
+    assert narrow.tolist() == pytest.approx([0.11, 0.055])
+    assert wide.tolist() == pytest.approx([0.22, 0.11])
