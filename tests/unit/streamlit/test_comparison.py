@@ -53,6 +53,7 @@ def test_a_price_against_its_inverse_is_minus_one() -> None:
     assert matrix[0, 1] == pytest.approx(-1.0)
 
 
+@pytest.mark.filterwarnings("error")  # numpy would write them into the log at each redraw
 def test_what_cannot_be_correlated_is_left_empty() -> None:
     few = walk(4, MIN_RETURNS)  # one return fewer than prices
     matrix = correlations(
