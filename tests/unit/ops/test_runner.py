@@ -4,7 +4,7 @@ import pytest
 
 from common.settings import ROOT
 from ops.errors import MarketError
-from ops.testing.runner import kinds, pytest_commands, run
+from ops.testing.runner import PARALLEL, kinds, pytest_commands, run
 
 
 def test_the_kinds_are_the_folders_of_tests_the_cheap_ones_first() -> None:
@@ -16,7 +16,7 @@ def test_the_kinds_are_the_folders_of_tests_the_cheap_ones_first() -> None:
 def test_unit_tests_run_in_parallel_and_containers_start_when_the_other_tests_have_ended() -> None:
     commands = pytest_commands(["unit", "integration", "compose", "e2e"], ["-k", "x"])
     assert [command[4:] for command in commands] == [
-        ["-n", "2", "tests/unit", "-k", "x"],
+        [*PARALLEL, "tests/unit", "-k", "x"],
         ["tests/integration", "tests/e2e", "-k", "x"],
         ["tests/compose", "-k", "x"],
     ]

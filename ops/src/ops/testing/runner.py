@@ -11,7 +11,8 @@ from ops.install.dependencies import ensure_chromium, ensure_java
 from ops.testing.static import run_static_checks
 
 UNIT = "unit"
-PARALLEL = ("-n", "2")  # unit tests share nothing; two processes are what the smallest host has cores for
+# Unit tests share nothing. Two cores are what the smallest host has; a third process works while others wait.
+PARALLEL = ("-n", "3", "--dist", "worksteal")
 SEPARATE = ("compose", "compose-faults")  # containers start when the processes of the other tests have ended
 MUTATION = "mutation"  # measures the unit tests; the names after it are modules
 BY_NAME = frozenset({"compose-faults", "soak"})  # take long, and run only when they are named
