@@ -265,6 +265,7 @@ def test_the_timer_starts_the_collector_even_before_the_stack(machine: Machine) 
 def test_both_timers_show_when_they_elapse_next_and_one_by_its_short_name_too(machine: Machine) -> None:
     listed = machine.run("systemctl", "list-timers", *PLAIN, "market-*")
     assert {line.split()[-2] for line in listed.splitlines()} == {
+        "market-backup.timer",
         "market-collector.timer",
         "market-gbm-analysis.timer",
     }

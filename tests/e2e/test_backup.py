@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from collector.journal import journal_ids, read_lines
 from stack import ROOT, Stack, wait_until
 from superset_api import SupersetApi
 
@@ -35,6 +36,8 @@ def test_a_backup_comes_back_into_an_empty_store_and_twice_changes_nothing(
     stack.replay(DEMO)
     admin(stack).add_dashboard("Mine")
     before = rows(stack)
+    replayed = max(journal_ids(stack.home / "journal"))
+    received = list(read_lines(stack.home / "journal", replayed))
     file = tmp_path / "backup.tar"
     assert "Superset's database" in stack.market("backup", str(file)).stderr
     content = file.read_bytes()
@@ -51,6 +54,7 @@ def test_a_backup_comes_back_into_an_empty_store_and_twice_changes_nothing(
         }
         assert set(before["feed_events"]) <= set(after["feed_events"])
         wait_until(lambda: stack.status()["services"]["superset"]["ready"], "a Superset that runs again")
+    assert list(read_lines(stack.home / "journal", replayed)) == received
     assert {"Mine", "Market"} <= admin(stack).dashboards()
 
 

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from io import TextIOWrapper
 from pathlib import Path
 from typing import NoReturn, get_args
@@ -199,8 +200,18 @@ def backtest(arguments: argparse.Namespace) -> int:
 
 def backup(arguments: argparse.Namespace) -> int:
     from ops.data.backup import backup
+    from ops.data.backup_plan import make_due_backup, plan_backups
 
-    backup(OpsSettings.load(), arguments.file, report_to_stderr)
+    settings = OpsSettings.load()
+    if arguments.every:
+        folder = Path(arguments.file) if arguments.file else None
+        plan_backups(settings.market_home, arguments.every, arguments.keep, folder, report_to_stderr)
+    elif arguments.planned:
+        make_due_backup(settings, datetime.now(UTC), report_to_stderr)
+    elif arguments.file:
+        backup(settings, arguments.file, report_to_stderr)
+    else:
+        raise MarketError("Name the file of the backup, or plan backups by --every day.")
     return 0
 
 
@@ -317,6 +328,23 @@ def add_upkeep_commands(add: Callable[[Command, str], argparse.ArgumentParser]) 
     )
 
 
+def add_backup_options(command: argparse.ArgumentParser) -> None:
+    """Add what `backup` takes."""
+    command.add_argument(
+        "file",
+        metavar="FILE",
+        nargs="?",
+        help="a new file, or - for standard output; with --every a folder (default: backups in MARKET_HOME)",
+    )
+    command.add_argument(
+        "--every", choices=("hour", "day", "never"), help="plan backups, or no more: the stack makes them"
+    )
+    command.add_argument(
+        "--keep", type=count, default=7, metavar="N", help="of the planned ones the newest N (default 7)"
+    )
+    command.add_argument("--planned", action="store_true", help="make the planned backup if it is due")
+
+
 def dead_letter_options(command: argparse.ArgumentParser) -> None:
     """Add what `dead-letters` takes."""
     command.add_argument("--symbol", metavar="S", help="only this symbol's")
@@ -379,8 +407,12 @@ def parser() -> argparse.ArgumentParser:
     )
     add(collector, "run the collector in the foreground")
     add_collector_commands(add)
-    command = add(backup, "back up Cassandra's tables and Superset's database into one file")
-    command.add_argument("file", metavar="FILE", help="a new file, or - for standard output")
+    add_backup_options(
+        add(
+            backup,
+            "back up Cassandra's tables, Superset's database and the journal's last days into one file",
+        )
+    )
     command = add(restore, "restore a backup into the running stack")
     command.add_argument("file", metavar="FILE", help="a backup, or - for standard input")
     command = add(reset, "remove the data (the passwords stay)")

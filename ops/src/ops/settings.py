@@ -37,6 +37,7 @@ class OpsSettings(KafkaSettings, CassandraSettings, FeedSettings):
     alertmanager_port: MovablePort = 9107
     market_log_megabytes: int = Field(default=20, ge=1)
     market_log_files: int = Field(default=3, ge=0)
+    backup_journal_days: int = Field(default=7, ge=0)
     cassandra_jmx_port: MovablePort = 7199
     presto_host: str = "127.0.0.1"
     presto_port: Port = 8080

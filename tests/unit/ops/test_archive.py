@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from ops.data.archive import (
     DESCRIPTION,
-    FORMAT,
+    FORMATS,
     SUPERSET_MEMBER,
     ArchiveError,
     Description,
@@ -94,7 +94,7 @@ def test_the_description_comes_first_and_says_what_follows(tmp_path: Path) -> No
         content = archive.extractfile(DESCRIPTION)
         assert content is not None
         assert json.loads(content.read()) == {
-            "format": 1,
+            "format": 2,
             "created": "2026-01-15T14:57:00+00:00",
             "schema_version": 1,
             "files": SIZES,
@@ -177,7 +177,7 @@ def test_a_description_that_names_another_place_is_refused(tmp_path: Path, folde
         (b"{}", "could not be read"),
         (b"[" * 100_000, "could not be read"),
         (b"\xff", "could not be read"),
-        (description(format=FORMAT + 1), "was a backup of format 2, and this code reads format 1"),
+        (description(format=FORMATS[-1] + 1), "was a backup of format 3, and this code reads up to format 2"),
         (description(format="1"), "was a backup of format '1'"),
         (description(created="yesterday"), "could not be read"),
         (description(created="2026-01-15T14:57:00"), "no time zone"),

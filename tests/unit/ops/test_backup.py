@@ -168,6 +168,7 @@ def test_superset_s_database_is_in_its_own_home_or_in_the_stack_s(tmp_path: Path
 # --- the whole of it, with a node that links and takes files as Cassandra's does ---
 
 MEBIBYTE = 2**20
+JOURNAL = "20260301T000000000l.jsonl.gz"
 
 
 class FakeNode:
@@ -206,7 +207,7 @@ def make_users(path: Path, name: str) -> None:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a home with 30 MiB of trades and a database of Superset, at schema version 4."""
+    """Return a home with 30 MiB of trades, a journal and a database of Superset, at schema version 4."""
     home = tmp_path / "home"
     table = home / "data" / "cassandra" / "data" / "market" / "trades-0a1b"
     table.mkdir(parents=True)
@@ -214,6 +215,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         file.write(b"rows")
         file.truncate(30 * MEBIBYTE)
     make_users(home / "data" / "superset" / "superset.db", "as backed up")
+    (home / "journal").mkdir()
+    (home / "journal" / JOURNAL).write_bytes(b"frames")
     monkeypatch.setattr(module, "Node", FakeNode)
     monkeypatch.setattr(module, "schema_version", lambda _: 4)
     monkeypatch.setattr(module, "table_names", lambda _: {"trades", "symbols"})
@@ -229,11 +232,13 @@ def test_what_was_backed_up_is_imported_and_superset_s_database_replaced(home: P
     assert snapshot[3:] == ("market",)
     assert cleared == ("clearsnapshot", "-t", snapshot[2], "--", "market")
     assert sentences == [
-        "Backed up 1 tables of Cassandra and Superset's database: 30.0 MB. The passwords are not in it."
+        "Backed up 1 tables of Cassandra, 1 journals and Superset's database: 30.0 MB. "
+        "The passwords are not in it."
     ]
     make_users(superset_database(settings), "later")
     marker = superset_database(settings).with_name("provisioned-version")
     marker.touch()
+    (home / "journal" / JOURNAL).unlink()
     sentences.clear()
     restore(settings, str(target), sentences.append)
     [(command, keyspace, table, _)] = FakeNode.calls
@@ -242,9 +247,10 @@ def test_what_was_backed_up_is_imported_and_superset_s_database_replaced(home: P
     assert FakeNode.imported == {"da-1-bti-Data.db": content}
     assert names_in(superset_database(settings)) == ["as backed up"]
     assert not marker.exists()
+    assert (home / "journal" / JOURNAL).read_bytes() == b"frames"
     assert [path.name for path in (home / "data" / "cassandra").iterdir()] == ["data"]
     created, superset, republish = sentences
-    assert created.startswith("Restored 1 tables of Cassandra as of 20")
+    assert created.startswith("Restored 1 tables of Cassandra and 1 journals as of 20")
     assert superset == "Restart Superset, which then brings its restored database up to date."
     assert "./market republish --from 20" in republish
 
@@ -254,7 +260,7 @@ def test_a_backup_without_superset_is_restored_without_it(home: Path, tmp_path: 
     sentences: list[str] = []
     superset_database(settings).unlink()
     backup(settings, str(target), sentences.append)
-    assert sentences == ["Backed up 1 tables of Cassandra: 30.0 MB. The passwords are not in it."]
+    assert sentences == ["Backed up 1 tables of Cassandra, 1 journals: 30.0 MB. The passwords are not in it."]
     make_users(superset_database(settings), "later")
     restore(settings, str(target), sentences.append)
     assert names_in(superset_database(settings)) == ["later"]
@@ -383,3 +389,22 @@ def test_a_nodetool_that_hangs_is_given_up(java: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(module, "NODETOOL_SECONDS", 0.2)
     with pytest.raises(MarketError, match=r"Cassandra's import took more than 0\.2 s; see \./market doctor"):
         node(java, "exec sleep 60").run("import", "market")
+
+
+def test_one_backup_runs_at_a_time_and_removes_what_one_that_was_killed_left(tmp_path: Path) -> None:
+    parent = tmp_path / "data" / "cassandra"
+    (parent / "backup-killed" / "trades").mkdir(parents=True)
+    settings = OpsSettings(market_home=tmp_path)
+    with scratch(settings):
+        assert not (parent / "backup-killed").exists()
+        with pytest.raises(MarketError, match="Another backup or restore was running"), scratch(settings):
+            pass
+    with scratch(settings) as folder:
+        assert folder.exists()
+    assert not folder.exists()
+
+
+def test_a_backup_removes_the_snapshot_that_a_killed_one_left(home: Path, tmp_path: Path) -> None:
+    (home / "data/cassandra/data/market/trades-0a1b/snapshots/backup-killed").mkdir(parents=True)
+    backup(OpsSettings(market_home=home), str(tmp_path / "backup.tar"), lambda _: None)
+    assert FakeNode.calls[0] == ("clearsnapshot", "-t", "backup-killed", "--", "market")

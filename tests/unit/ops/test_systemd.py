@@ -45,13 +45,19 @@ LOCAL = Site(
 )
 COMPOSE = replace(LOCAL, kind="compose", java_home=None, docker=Path("/usr/bin/true"))
 SITES = [LOCAL, replace(LOCAL, system=False), COMPOSE, replace(COMPOSE, system=False)]
+SCHEDULED = {"market-collector.service", "market-gbm-analysis.service", "market-backup.service"}
 SERVICES = {
-    "local": {"market-stack.service", "market-collector.service", "market-gbm-analysis.service"},
-    "compose": {"market-compose.service", "market-collector.service", "market-gbm-analysis.service"},
+    "local": {"market-stack.service", *SCHEDULED},
+    "compose": {"market-compose.service", *SCHEDULED},
 }
-TIMERS = {"market-collector.timer", "market-gbm-analysis.timer"}
+MINUTES = {
+    "market-collector.timer": "00:00",
+    "market-gbm-analysis.timer": "00:20",
+    "market-backup.timer": "05:00",
+}
+TIMERS = set(MINUTES)
 TOKEN = "secrettoken"
-MOST_EXPOSED = {"market-collector.service": 2.0, "market-gbm-analysis.service": 2.0}
+MOST_EXPOSED = dict.fromkeys(SCHEDULED, 2.0)
 MOST_EXPOSED_STACK = 2.5
 
 every_site = pytest.mark.parametrize("site", SITES, ids=lambda site: f"{site.kind}-{site.system}")
@@ -125,7 +131,7 @@ def test_a_timer_elapses_every_hour(name: str) -> None:
     said = analyze("calendar", "--iterations=3", when)
     elapses = re.findall(r"(\d\d):(\d\d):(\d\d) UTC$", said, re.MULTILINE)
     assert len({hour for hour, _, _ in elapses}) == 3
-    assert {(minute, second) for _, minute, second in elapses} == {("00", "20" if "gbm" in name else "00")}
+    assert {f"{minute}:{second}" for _, minute, second in elapses} == {MINUTES[name]}
 
 
 def test_a_missed_forecast_is_made_up_for_and_a_timer_starts_the_service_of_its_name() -> None:

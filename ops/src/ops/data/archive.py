@@ -14,14 +14,17 @@ from typing import IO, NamedTuple
 
 from ops.errors import MarketError
 
-FORMAT = 1
+FORMATS = (1, 2)  # the first held no journals
 DESCRIPTION = "market-backup.json"
 # A description names a few hundred files; more is none, and would fill the memory.
 MAX_DESCRIPTION_BYTES = 16 * 1024**2  # pragma: no mutate: none is nearly as large
 SUPERSET_MEMBER = "superset/superset.db"
 TABLES = "cassandra/"
+JOURNALS = "journal/"
 # No part of a name begins with a dot, so that none leads out of the folder.
-MEMBER = re.compile(r"superset/superset\.db|cassandra/\w+(/(?!\.)[\w.+-]+)+", re.ASCII)
+MEMBER = re.compile(
+    r"superset/superset\.db|journal/\w[\w-]*\.jsonl\.gz|cassandra/\w+(/(?!\.)[\w.+-]+)+", re.ASCII
+)
 
 
 class Description(NamedTuple):
@@ -36,7 +39,7 @@ class Description(NamedTuple):
         """Return it as it stands in the backup."""
         return json.dumps(
             {
-                "format": FORMAT,
+                "format": FORMATS[-1],
                 "created": self.created.isoformat(),
                 "schema_version": self.schema_version,
                 "files": self.files,
@@ -59,8 +62,10 @@ def read_description(text: bytes) -> Description:
     try:
         content = json.loads(text)
         number = content["format"]
-        if number != FORMAT:
-            raise ArchiveError(f"was a backup of format {number!r:.20}, and this code reads format {FORMAT}")
+        if number not in FORMATS:
+            raise ArchiveError(
+                f"was a backup of format {number!r:.20}, and this code reads up to format {FORMATS[-1]}"
+            )
         description = Description(
             datetime.fromisoformat(content["created"]),
             int(content["schema_version"]),
@@ -152,6 +157,7 @@ def extract_members(archive: tarfile.TarFile, description: Description, folder: 
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("xb") as file:
             shutil.copyfileobj(content, file)
+        os.utime(path, (header.mtime, header.mtime))
     if missing:
         raise ArchiveError(f"was not whole: {min(missing)} was missing")
 

@@ -1,9 +1,12 @@
-"""Backup and restore of Cassandra's tables and of Superset's own database, while both run.
+"""Backup and restore of Cassandra's tables, Superset's own database and the journal, while all run.
 
-A backup holds Superset's database and the files of a snapshot of each table, which Cassandra compresses.
+A backup holds Superset's database, the journal's last days, and the files of a snapshot of each table, which
+Cassandra compresses.
 """
 
+import fcntl
 import os
+import shutil
 import sqlite3
 import subprocess
 import tempfile
@@ -16,7 +19,16 @@ from typing import IO
 from common.cassandra import KEYSPACE
 from common.settings import ROOT
 from ops.clients import cassandra_session
-from ops.data.archive import SUPERSET_MEMBER, TABLES, Description, backup_file, extract, write_archive
+from ops.data.archive import (
+    JOURNALS,
+    SUPERSET_MEMBER,
+    TABLES,
+    Description,
+    backup_file,
+    extract,
+    write_archive,
+)
+from ops.data.journals import copy_journals, restore_journals
 from ops.errors import MarketError
 from ops.install.dependencies import ensure_jars, ensure_java
 from ops.lifecycle.services import SERVICES
@@ -25,6 +37,8 @@ from ops.report import Report
 from ops.settings import OpsSettings, cache_folder
 
 HISTORY = "schema_migrations"  # of the database that is restored into, not of the one that was backed up
+PART = ".part"
+PREFIX = "backup-"  # of what a backup or restore makes and takes back
 NOT_DATA = ("manifest.json", "schema.cql")
 # A snapshot links files; an import of the largest table that fits a disk of this kind takes minutes.
 NODETOOL_SECONDS = 600  # pragma: no mutate: long enough
@@ -38,15 +52,20 @@ def backup(settings: OpsSettings, target: str, report: Report) -> None:
     """Write a backup to a file that does not exist yet, or for `-` to standard output."""
     version = schema_version(settings)
     created = datetime.now(UTC).replace(microsecond=0)
-    tag = f"backup-{created:%Y%m%dT%H%M%SZ}-{os.getpid()}"
+    tag = f"{PREFIX}{created:%Y%m%dT%H%M%SZ}-{os.getpid()}"
     node = Node(settings, report)
     with output(target) as stream, scratch(settings) as folder:
+        for left in {path.name for path in data_folder(settings).glob(f"*/snapshots/{PREFIX}*")}:
+            node.run("clearsnapshot", "-t", left, "--", KEYSPACE)
         try:
             node.run("snapshot", "--tag", tag, KEYSPACE)
             members = dict(snapshot_files(data_folder(settings), tag))
             if superset_database(settings).exists():
                 members[SUPERSET_MEMBER] = folder / "superset.db"
                 copy_database(superset_database(settings), members[SUPERSET_MEMBER])
+            since = (created - timedelta(days=settings.backup_journal_days)).timestamp()
+            journals = list(copy_journals(settings.market_home / JOURNALS, since, folder))
+            members |= {JOURNALS + path.name: path for path in journals}
             sizes = {name: path.stat().st_size for name, path in members.items()}
             description = Description(created, version, sizes)
             write_archive(stream, description, members)
@@ -54,7 +73,7 @@ def backup(settings: OpsSettings, target: str, report: Report) -> None:
             node.run("clearsnapshot", "-t", tag, "--", KEYSPACE)
     backup_file(settings.market_home).touch()
     report(
-        f"Backed up {len(description.tables)} tables of Cassandra"
+        f"Backed up {len(description.tables)} tables of Cassandra, {len(journals)} journals"
         + (" and Superset's database" if SUPERSET_MEMBER in members else "")
         + f": {sum(sizes.values()) / 1024**2:,.1f} MB. The passwords are not in it."
     )
@@ -74,13 +93,17 @@ def restore(settings: OpsSettings, source: str, report: Report) -> None:
             check_database(folder / SUPERSET_MEMBER)
         for table in description.tables:
             node.run("import", KEYSPACE, table, str(folder / TABLES / table))
+        journals = restore_journals((folder / JOURNALS).glob("*"), settings.market_home / JOURNALS)
         restored = folder / SUPERSET_MEMBER
         if restored.exists():
             superset_database(settings).parent.mkdir(parents=True, exist_ok=True)
             copy_database(restored, superset_database(settings))
             # The next start brings the tables of an older Superset up to date.
             superset_database(settings).with_name("provisioned-version").unlink(missing_ok=True)
-    report(f"Restored {len(description.tables)} tables of Cassandra as of {description.created:%F %T} UTC.")
+    report(
+        f"Restored {len(description.tables)} tables of Cassandra and {journals} journals "
+        f"as of {description.created:%F %T} UTC."
+    )
     if SUPERSET_MEMBER in description.files:
         restart_superset(settings, report)
     start = republish_start(description.created)
@@ -107,12 +130,25 @@ def data_folder(settings: OpsSettings) -> Path:
 
 @contextmanager
 def scratch(settings: OpsSettings) -> Iterator[Path]:
-    """Give a folder on Cassandra's disk, where the server finds what is to be imported."""
+    """Give a folder on Cassandra's disk, where the server finds what is to be imported.
+
+    One backup or restore runs at a time, and removes what one that was killed has left.
+    """
     parent = settings.market_home / "data" / "cassandra"
     if not parent.is_dir():
         raise MarketError(f"There was no data of Cassandra in {settings.market_home}: run ./market up first.")
-    with tempfile.TemporaryDirectory(prefix="backup-", dir=parent) as folder:
-        yield Path(folder)
+    lock = os.open(parent, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise MarketError("Another backup or restore was running: wait for its end.") from None
+        for left in parent.glob(f"{PREFIX}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=PREFIX, dir=parent) as folder:
+            yield Path(folder)
+    finally:
+        os.close(lock)
 
 
 def schema_version(settings: OpsSettings) -> int:
@@ -217,7 +253,7 @@ def output(target: str) -> Iterator[IO[bytes]]:
             yield stream
         return
     path = Path(target)
-    temporary = path.with_name(f"{path.name}.part")
+    temporary = path.with_name(f"{path.name}{PART}")
     if path.exists():
         raise MarketError(f"{path} existed already: name another file.")
     try:

@@ -40,10 +40,11 @@ LIMITS = {
     "STACK_RETRY_PAUSE": "30s",
     # Many times what a forecast takes, and over well before the next full hour.
     "FORECAST_LIMIT": "10min",
+    "BACKUP_LIMIT": "50min",
     # A server that is being started again answers within minutes; the tries end before the next full hour.
-    "FORECAST_TRIES": "5",
-    "FORECAST_RETRY_SPAN": "30min",
-    "FORECAST_RETRY_PAUSE": "2min",
+    "JOB_TRIES": "5",
+    "JOB_RETRY_SPAN": "30min",
+    "JOB_RETRY_PAUSE": "2min",
     # Signs of life come every few seconds, on a busy machine every half a minute.
     "HANG_LIMIT": f"{HANG_SECONDS}s",
     "COLLECTOR_STOP_LIMIT": f"{STOP_SECONDS}s",

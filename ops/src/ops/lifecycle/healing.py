@@ -24,6 +24,7 @@ from common.hangs import Hearing, stopped
 from common.logs import start_logging
 from common.settings import SettingsError
 from common.systemd import notify
+from ops.data.backup_plan import PlannedBackups
 from ops.errors import MarketError
 from ops.lifecycle.services import Service, supervised_services
 from ops.lifecycle.supervision import Process, Supervisor
@@ -167,12 +168,15 @@ def main() -> int:
         log.error("%s", error)
         return 1
     healer = Healer(settings, supervised_services(settings))
+    backups = PlannedBackups(settings.market_home) if settings.market_scheduler == "internal" else None
     while True:
         time.sleep(PERIOD_SECONDS)
         try:
             # Passwords may be new.
             healer.settings = OpsSettings.load()
             healer.look()
+            if backups is not None:
+                backups.look(datetime.now(UTC))
         except (MarketError, SettingsError) as error:
             log.error("%s", error)
         else:
