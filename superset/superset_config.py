@@ -13,6 +13,8 @@ from superset_dashboards.partitions import functions
 from superset_dashboards.presto import KnownSymbols, connect_engine
 
 HOME = os.environ["SUPERSET_HOME"]
+# Where browsers find it, if not here: at a proxy that speaks TLS.
+PUBLIC_URL = os.environ.get("SUPERSET_PUBLIC_URL", "").rstrip("/")
 
 # What it keeps
 SECRET_KEY = os.environ["SUPERSET_SECRET_KEY"]
@@ -63,10 +65,19 @@ RATELIMIT_APPLICATION = "200 per second"
 SESSION_COOKIE_NAME = f"superset-{os.environ['SUPERSET_PORT']}"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Strict"
+SESSION_COOKIE_SECURE = bool(PUBLIC_URL)
+# One proxy, which says by its headers who asks, and for what.
+ENABLE_PROXY_FIX = bool(PUBLIC_URL)
+PROXY_FIX_CONFIG = {"x_for": 1, "x_proto": 1, "x_host": 1, "x_port": 0, "x_prefix": 0}
 PERMANENT_SESSION_LIFETIME = timedelta(days=1)
 SHOW_STACKTRACE = False
 TALISMAN_ENABLED = True
 TALISMAN_CONFIG = copy.deepcopy(defaults.TALISMAN_CONFIG)
+# It would set its own.
+TALISMAN_CONFIG |= {
+    "session_cookie_secure": SESSION_COOKIE_SECURE,
+    "session_cookie_samesite": SESSION_COOKIE_SAMESITE,
+}
 # Nothing on a page comes from elsewhere. The provenance card is a template that Handlebars compiles.
 TALISMAN_CONFIG["content_security_policy"] |= {
     "img-src": ["'self'", "blob:", "data:"],

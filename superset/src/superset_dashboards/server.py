@@ -5,12 +5,14 @@ One process does both, because loading Superset is most of the cost of either.
 
 import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from flask import Flask, redirect, request
+from flask import Flask, current_app, redirect, request
 from superset.app import create_app
 from werkzeug.wrappers import Response
 
 FIRST_PAGE = "/superset/dashboard/market/"
+HEALTH = "/health"
 
 
 def application() -> Flask:
@@ -25,10 +27,14 @@ def application() -> Flask:
 
 
 def _answer_before_superset() -> Response | None:
-    """Redirect from Superset's empty home page to the dashboard, and discard the events that pages report.
+    """Refuse other names of the host than the public one, where there is one.
 
-    Events are stored nowhere, and to refuse them would renew the session of a user who is just logging in.
+    Redirect from Superset's empty home page to the dashboard, and discard the events that pages report:
+    they are stored nowhere, and to refuse them would renew the session of a user who is just logging in.
     """
+    public = current_app.config["PUBLIC_URL"]
+    if public and request.path != HEALTH and request.host != urlsplit(public).netloc:
+        return Response(f"This is {public}, and nothing else.\n", status=421, content_type="text/plain")
     if request.path in ("/", "/superset/welcome/"):
         return redirect(FIRST_PAGE)
     if request.path == "/superset/log/":
