@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from io import TextIOWrapper
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import NoReturn, get_args
 
@@ -20,6 +21,8 @@ from ops.lifecycle.stack import adopt_running_ports
 from ops.settings import TOKEN, OpsSettings, adopt_env_file, cache_folder
 
 Command = Callable[[argparse.Namespace], int]
+
+LOG_BYTES = 1024**2
 
 log = logging.getLogger(__name__)
 
@@ -461,11 +464,11 @@ def add_backtest_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", action="store_true", help="print one JSON object")
 
 
-class LogFile(logging.FileHandler):
+class LogFile(RotatingFileHandler):
     """Appends to `market.log`, which is made with the first line; a disk that is full costs only the line."""
 
     def __init__(self, home: Path) -> None:
-        super().__init__(home / "logs" / "market.log", delay=True)
+        super().__init__(home / "logs" / "market.log", maxBytes=LOG_BYTES, backupCount=1, delay=True)
         self.setLevel(logging.ERROR)
         self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
 
