@@ -1,14 +1,17 @@
 """The log of a service: on stderr, without secrets, and with what ends the process or a thread."""
 
+import json
 import logging
 import sys
 import threading
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from types import TracebackType
 
 from pydantic import SecretStr
 
 from common.redaction import redact
+from common.settings import LogSettings, SettingsError
 
 log = logging.getLogger(__name__)
 
@@ -24,18 +27,41 @@ class _Redacting(logging.Formatter):
         return redact(super().format(record), self._secrets)
 
 
+class _Json(_Redacting):
+    """Writes one object a line: time, level, logger, message and traceback."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            entry["traceback"] = self.formatException(record.exc_info)
+        return json.dumps({name: redact(text, self._secrets) for name, text in entry.items()})
+
+
 def start_logging(*secrets: SecretStr | None, libraries: Mapping[str, int] | None = None) -> None:
     """Log to stderr, without the secrets; log what ends the process or one of its threads.
 
+    The lines are text, or JSON where `MARKET_LOG_FORMAT` says so.
     `libraries` are the levels from which other loggers are heard. Call it again when more secrets are known.
     """
     handler = logging.StreamHandler()
-    handler.setFormatter(_Redacting(secrets))
+    handler.setFormatter(_Json(secrets) if _is_json() else _Redacting(secrets))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     for name, level in (libraries or {}).items():
         logging.getLogger(name).setLevel(level)
     sys.excepthook = _log_process_end
     threading.excepthook = _log_thread_end
+
+
+def _is_json() -> bool:
+    try:
+        return LogSettings.load().market_log_format == "json"
+    except SettingsError:  # the service's own settings say so, too
+        return False
 
 
 def _log_process_end(

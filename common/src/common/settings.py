@@ -108,6 +108,12 @@ class CassandraSettings(Settings):
     cassandra_port: Port = 9042
 
 
+class LogSettings(Settings):
+    """How the project's own services write their logs."""
+
+    market_log_format: Literal["text", "json"] = "text"
+
+
 class MetricsSettings(Settings):
     """Where services serve their figures to a monitoring system."""
 
@@ -128,6 +134,7 @@ __all__ = [
     "KafkaSettings",
     "ListeningPort",
     "LocalOnly",
+    "LogSettings",
     "MetricsSettings",
     "MovablePort",
     "Port",

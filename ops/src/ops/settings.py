@@ -14,6 +14,7 @@ from common.settings import (
     FeedSettings,
     KafkaSettings,
     LocalOnly,
+    LogSettings,
     MetricsSettings,
     MovablePort,
     Port,
@@ -27,7 +28,7 @@ SECRETS_OF_USERS = {TOKEN: "collector", ALERTS: "watch"}
 """Settings that hold secrets, each with the only service that is given it."""
 
 
-class OpsSettings(KafkaSettings, CassandraSettings, FeedSettings):
+class OpsSettings(KafkaSettings, CassandraSettings, FeedSettings, LogSettings):
     """Who starts what, how much is kept in the logs, and the settings of servers that have no class."""
 
     market_scheduler: Literal["internal", "systemd"] = "internal"

@@ -1,6 +1,8 @@
 """The log of a service, in a process of its own: what ends it or a thread is there, and no secret is."""
 
+import json
 import logging
+import os
 import subprocess
 import sys
 
@@ -15,9 +17,14 @@ start_logging(SecretStr({SECRET!r}), None, SecretStr(""), libraries={{"chatty": 
 """
 
 
-def run(script: str) -> subprocess.CompletedProcess[str]:
+def run(script: str, **settings: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", START + script], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", START + script],
+        env=os.environ | settings,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
 
@@ -48,3 +55,20 @@ def test_libraries_are_heard_from_their_level_on() -> None:
     assert "quiet" not in ended.stderr
     assert "ERROR chatty: loud" in ended.stderr
     assert "INFO own: said" in ended.stderr
+
+
+def test_each_line_is_an_object_where_that_is_asked_for_and_holds_no_secret() -> None:
+    ended = run(
+        f"logging.getLogger('own').info('said %s', {SECRET!r})\nraise ValueError('\"{SECRET}\\n')",
+        MARKET_LOG_FORMAT="json",
+    )
+    said, end = map(json.loads, ended.stderr.splitlines())
+    assert said.keys() - {"time"} == {"level", "logger", "message"}
+    assert (said["level"], said["logger"], said["message"]) == ("INFO", "own", f"said {MASK}")
+    assert said["time"].endswith("+00:00")
+    assert (end["level"], end["message"]) == ("CRITICAL", "The process ended by an error.")
+    assert f'ValueError: "{MASK}' in end["traceback"]
+
+
+def test_a_format_that_is_none_is_left_to_the_service_s_own_settings() -> None:
+    assert "INFO own: said" in run("logging.getLogger('own').info('said')", MARKET_LOG_FORMAT="xml").stderr
