@@ -4,7 +4,7 @@ import re
 from typing import NamedTuple
 
 from cassandra_schema.migrations import read_migrations
-from cassandra_schema.server import CREATE_HISTORY
+from cassandra_schema.server import CREATE_HISTORY, CREATE_PROGRESS
 
 CREATE = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+)\s*\((.*?)\)\s*(?:WITH .*)?$", re.DOTALL)
 ADD = re.compile(r"ALTER TABLE (\w+) ADD (?:IF NOT EXISTS )?\(?(.*?)\)?$", re.DOTALL)
@@ -23,7 +23,7 @@ def read_tables() -> dict[str, Table]:
     """Return what the schema's files make, one after the other; fail at a statement of another kind."""
     tables: dict[str, Table] = {}
     statements = [statement for migration in read_migrations() for statement in migration.statements]
-    for statement in (*statements, CREATE_HISTORY):
+    for statement in (*statements, CREATE_HISTORY, CREATE_PROGRESS):
         created, added = CREATE.match(statement), ADD.match(statement)
         if created:
             tables[created[1]] = Table(*_columns(created[2]))

@@ -6,14 +6,14 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from cassandra import AuthenticationFailed, Unauthorized
+from cassandra import AuthenticationFailed, InvalidRequest, Unauthorized
 from cassandra.cluster import NoHostAvailable, Session
 from pydantic import SecretStr
 
-from cassandra_schema.migrations import read_migrations
+from cassandra_schema.migrations import Migration, read_migrations
 from cassandra_schema.retention import days_kept
 from cassandra_schema.roles import ROLES, passwords
-from cassandra_schema.server import current_version, log_in, prepare
+from cassandra_schema.server import apply, current_version, log_in, prepare
 from cassandra_schema.settings import CassandraSchemaSettings
 from common.cassandra import connect
 from stack import Stack
@@ -111,6 +111,29 @@ def test_every_step_is_recorded_once(settings: CassandraSchemaSettings) -> None:
     assert sorted((row.version, row.name, row.checksum) for row in rows) == [
         (migration.version, migration.name, migration.checksum) for migration in read_migrations()
     ]
+
+
+def test_a_step_that_was_interrupted_goes_on_behind_its_last_statement(
+    settings: CassandraSchemaSettings,
+) -> None:
+    step = Migration(
+        1, "one", "CREATE TABLE first (k int PRIMARY KEY);\nALTER TABLE first ADD v int;\nDROP TABLE later;\n"
+    )
+    session = connect(settings, "admin", settings.cassandra_admin_password, keyspace=None)
+    replication = "{'class': 'SimpleStrategy', 'replication_factor': 1}"
+    try:
+        session.execute(f"CREATE KEYSPACE interrupted WITH replication = {replication}")
+        session.set_keyspace("interrupted")
+        with pytest.raises(InvalidRequest, match="later"):
+            apply(session, [step])
+        assert current_version(session) == 0
+        session.execute("CREATE TABLE later (k int PRIMARY KEY)")
+        assert apply(session, [step]) == ["applied 001_one"]
+        assert current_version(session) == 1
+        assert apply(session, [step]) == list(session.execute("SELECT * FROM schema_progress")) == []
+    finally:
+        session.execute("DROP KEYSPACE IF EXISTS interrupted")
+        session.cluster.shutdown()
 
 
 def test_tables_keep_rows_as_long_as_the_settings_say(settings: CassandraSchemaSettings) -> None:

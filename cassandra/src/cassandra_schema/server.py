@@ -20,6 +20,9 @@ POLL_SECONDS = 0.1
 
 CREATE_HISTORY = """CREATE TABLE IF NOT EXISTS schema_migrations
     (version int PRIMARY KEY, name text, checksum text, applied_at timestamp)"""
+# How far a step has come that did not come to its end.
+CREATE_PROGRESS = """CREATE TABLE IF NOT EXISTS schema_progress
+    (version int PRIMARY KEY, checksum text, statements int)"""
 
 
 def prepare(settings: CassandraSchemaSettings, migrations: list[Migration]) -> list[str]:
@@ -125,18 +128,31 @@ def set_replication(session: Session, replicas: int) -> list[str]:
 
 
 def apply(session: Session, migrations: list[Migration]) -> list[str]:
-    """Apply the steps that were not applied yet, in order; return their names."""
+    """Apply the steps that were not applied yet, in order; return their names.
+
+    One that was interrupted goes on behind its last statement that was applied.
+    """
     session.execute(CREATE_HISTORY)
+    session.execute(CREATE_PROGRESS)
     rows = session.execute("SELECT version, checksum FROM schema_migrations")
     todo = pending(migrations, {row.version: row.checksum for row in rows})
     for migration in todo:
-        for statement in migration.statements:
+        begun = session.execute(
+            "SELECT checksum, statements FROM schema_progress WHERE version = %s", (migration.version,)
+        ).one()
+        done = begun.statements if begun is not None and begun.checksum == migration.checksum else 0
+        for number, statement in enumerate(migration.statements[done:], start=done + 1):
             session.execute(statement, timeout=START_SECONDS)
+            session.execute(
+                "INSERT INTO schema_progress (version, checksum, statements) VALUES (%s, %s, %s)",
+                (migration.version, migration.checksum, number),
+            )
         session.execute(
             "INSERT INTO schema_migrations (version, name, checksum, applied_at) "
             "VALUES (%s, %s, %s, toTimestamp(now()))",
             (migration.version, migration.name, migration.checksum),
         )
+        session.execute("DELETE FROM schema_progress WHERE version = %s", (migration.version,))
     return [f"applied {migration.version:03d}_{migration.name}" for migration in todo]
 
 

@@ -33,7 +33,7 @@ from stack import free_ports
 
 
 def test_a_snapshot_s_data_is_found_by_table_without_the_history_of_the_schema(tmp_path: Path) -> None:
-    for table in ("trades-0a1b", "schema_migrations-2c3d"):
+    for table in ("trades-0a1b", "schema_migrations-2c3d", "schema_progress-4e5f"):
         snapshot = tmp_path / table / "snapshots" / "mine"
         snapshot.mkdir(parents=True)
         for name in ("da-1-bti-Data.db", "manifest.json", "schema.cql"):

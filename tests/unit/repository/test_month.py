@@ -56,7 +56,7 @@ class Home:
         limits = JournalLimits.from_settings(CollectorSettings(journal_retention_days=JOURNAL_DAYS))
         self.journal = JournalFolder(home / "journal", limits)
         self.writer = JournalWriter(self.journal, "live", lambda: None)
-        self.random = random.Random(1)  # noqa: S311
+        self.random = random.Random(1)
         for folder in ("logs", "tmp"):
             (home / folder).mkdir()
         (home / "data" / "watch").mkdir(parents=True)
@@ -79,7 +79,9 @@ class Home:
             log.emit(LOG)
         self.clock.now += HOUR
         self.writer.flush()
-        for journal in [one for journals in self.journal.pending().values() for one in journals if one.closed]:
+        for journal in [
+            one for journals in self.journal.pending().values() for one in journals if one.closed
+        ]:
             os.utime(journal.path, (self.clock.now, self.clock.now))
             self.journal.archive(journal)
         wait_until(lambda: not list((self.home / "journal").glob("*.jsonl")), "compressed journals", every=0)

@@ -36,7 +36,8 @@ from ops.lifecycle.supervision import Supervisor
 from ops.report import Report
 from ops.settings import OpsSettings, cache_folder
 
-HISTORY = "schema_migrations"  # of the database that is restored into, not of the one that was backed up
+HISTORY = "schema_migrations"
+OWN = (HISTORY, "schema_progress")  # of the database that is restored into, not of the one that was backed up
 PART = ".part"
 PREFIX = "backup-"  # of what a backup or restore makes and takes back
 NOT_DATA = ("manifest.json", "schema.cql")
@@ -165,7 +166,7 @@ def table_names(settings: OpsSettings) -> set[str]:
 
 def check_tables(names: Iterable[str], present: Collection[str]) -> None:
     """Expect that every table of a backup is in the schema."""
-    unknown = [name for name in names if name not in present or name == HISTORY]
+    unknown = [name for name in names if name not in present or name in OWN]
     if unknown:
         raise MarketError(
             f"The backup held the table {unknown[0]}, unknown to this schema; nothing was restored."
@@ -212,7 +213,7 @@ def snapshot_files(tables: Path, tag: str) -> Iterator[tuple[str, Path]]:
     """Yield a snapshot's files with their names in the backup, sorted."""
     for folder in sorted(tables.glob(f"*/snapshots/{tag}")):
         table = folder.parents[1].name.rpartition("-")[0]
-        if table == HISTORY:
+        if table in OWN:
             continue
         for path in sorted(folder.rglob("*")):
             if path.is_file() and path.name not in NOT_DATA:
