@@ -94,6 +94,16 @@ def test_a_container_sees_its_own_passwords_only(compose: Compose) -> None:
         assert listed == ["secrets.env"], service.name
 
 
+def test_presto_lets_no_other_container_announce_a_worker(compose: Compose) -> None:
+    script = (
+        "import urllib.error, urllib.request as web\n"
+        "url = 'http://presto:8080/v1/announcement/stranger'\n"
+        "try: web.urlopen(web.Request(url, b'{}', {'Content-Type': 'application/json'}, method='PUT'))\n"
+        "except urllib.error.HTTPError as error: print(error.code)\n"
+    )
+    assert compose.run("exec", "-T", "streamlit", "python", "-c", script).strip() == "401"
+
+
 def test_no_password_is_in_an_environment(compose: Compose) -> None:
     known = {name: value for service in SERVICES for name, value in passwords(compose, service.name).items()}
     assert set(known) == {name for service in SERVICES for name in service.passwords}
@@ -179,6 +189,13 @@ def test_newer_code_brings_an_older_store_up_to_date_and_keeps_it(compose: Compo
     assert compose.query("select count(later) as n from cassandra.market.trades") == [{"n": 0}]
     compose.check(oracle.trades(RECORDING))
     keeps(compose, before)
+    # The way back is a backup: the older code leaves the newer store alone, and says so.
+    with compose.start("up", "-d", "--wait", "--wait-timeout", "60", "cassandra") as older:
+        older.communicate()
+    assert older.returncode != 0
+    assert f"at schema version {newest + 1}, newer than this code's {newest}" in compose.run(
+        "logs", "cassandra"
+    )
 
 
 @pytest.mark.parametrize(
