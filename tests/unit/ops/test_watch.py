@@ -13,6 +13,8 @@ from prometheus_client import CollectorRegistry, Counter
 from pydantic import SecretStr
 
 from common.metrics import MetricsServer
+from ops.data.archive import backup_file
+from ops.data.backup_plan import plan_file
 from ops.inspection.probes import fetch
 from ops.lifecycle import healing
 from ops.lifecycle.services import SERVICES, Service, watched_services
@@ -93,6 +95,15 @@ def test_a_service_is_up_while_it_answers_and_says_so(collector: Collector, sett
     found = asked.read()
     assert value(found, "market_service_up", "collector") == 0
     assert value(found, "market_collector_trades_dead_lettered_total", "collector") == 3
+
+
+def test_a_backup_is_as_old_as_its_plan_until_it_is_made(settings: WatchSettings) -> None:
+    figures, name = Figures(settings, [COLLECTOR]), "market_backup_timestamp_seconds"
+    assert value(figures.read(), name, "watch") is None
+    for at, file in ((1000, plan_file(settings.market_home)), (500, backup_file(settings.market_home))):
+        file.touch()
+        os.utime(file, (at, at))
+        assert value(figures.read(), name, "watch") == at
 
 
 def test_a_service_that_does_not_answer_is_down_once_it_was_up_or_should_be(

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from ops.data.archive import backup_file
+from ops.data.backup_plan import plan_file
 from ops.errors import MarketError
 from ops.inspection.probes import fetch
 from ops.inspection.status import memory
@@ -37,7 +38,7 @@ HELP = {
     "market_service_disk_bytes": "What a service stores",
     "market_disk_free_bytes": "Free space where the home is",
     "market_disk_days_left": "Days until the disk is full if the data grows on as in the last week",
-    "market_backup_timestamp_seconds": "When the last backup was made",
+    "market_backup_timestamp_seconds": "When the last backup was made, or planned where none was made yet",
     "market_certificate_days_left": "Days for which browsers take the certificate before Superset",
     "market_presto_running_queries": "Queries that run",
     "market_presto_queued_queries": "Queries that wait",
@@ -153,8 +154,10 @@ class Figures:
         if lasting is not None:
             host = labels(host=urlsplit(url or "").hostname or "")
             yield Sample("market_certificate_days_left", own | host, lasting)
-        if (backup := backup_file(home)).exists():
-            yield Sample("market_backup_timestamp_seconds", own, backup.stat().st_mtime)
+        for file in (backup_file(home), plan_file(home)):
+            if file.exists():
+                yield Sample("market_backup_timestamp_seconds", own, file.stat().st_mtime)
+                break
 
     def _last_run(self) -> Iterator[Sample]:
         """Yield what the last forecast left behind where systemd starts it: no process serves it then."""
