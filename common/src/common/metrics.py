@@ -1,8 +1,8 @@
-"""A service's metrics endpoint: Prometheus text at `/metrics`, and `/health` beside it."""
+"""A service's metrics endpoint: Prometheus text at `/metrics`, `/health` and its documents beside it."""
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Self
@@ -16,6 +16,8 @@ from prometheus_client import (
 )
 
 Health = Callable[[], str | None]
+Documents = Mapping[str, Callable[[], str]]
+"""What returns JSON, by its path."""
 
 # A client that opens a connection and sends nothing must not hold a thread for ever.
 REQUEST_SECONDS = 10.0
@@ -29,12 +31,19 @@ class MetricsServer:
     """An HTTP server in a thread of its own; to be used in a `with`, or ended by `close`.
 
     `health` returns why the service is not healthy (503 with that sentence), or None (200 with `ok`). It is
-    called in the server's threads. `port` 0 takes any free one; the attribute `port` says which. Raises
-    MetricsError, which names `setting`, when the port cannot be listened on.
+    called in the server's threads, as `documents` are. `port` 0 takes any free one; the attribute `port` says
+    which. Raises MetricsError, which names `setting`, when the port cannot be listened on.
     """
 
     def __init__(
-        self, registry: CollectorRegistry, health: Health, *, host: str, port: int, setting: str
+        self,
+        registry: CollectorRegistry,
+        health: Health,
+        *,
+        host: str,
+        port: int,
+        setting: str,
+        documents: Documents | None = None,
     ) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         Gauge("market_start_timestamp_seconds", "When the process started", registry=registry).set(
@@ -48,6 +57,7 @@ class MetricsServer:
                 f"set {setting} to a free port."
             ) from None
         self._server.registry, self._server.health = registry, health
+        self._server.documents = documents or {}
         self.port: int = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True)
         self._thread.start()
@@ -70,6 +80,7 @@ class MetricsServer:
 class _Server(ThreadingHTTPServer):
     registry: CollectorRegistry
     health: Health
+    documents: Documents
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -83,8 +94,11 @@ class _Handler(BaseHTTPRequestHandler):
             case "/health":
                 reason = self.server.health()
                 self._answer(503 if reason else 200, "text/plain; charset=utf-8", (reason or "ok").encode())
+            case path if path in self.server.documents:
+                self._answer(200, "application/json", self.server.documents[path]().encode())
             case path:
-                message = f"There is no {path}; there are /metrics and /health."
+                paths = ("/metrics", *self.server.documents)
+                message = f"There is no {path}; there are {', '.join(paths)} and /health."
                 self._answer(404, "text/plain; charset=utf-8", message.encode())
 
     def _answer(self, status: int, content_type: str, body: bytes) -> None:

@@ -114,7 +114,13 @@ class LogSettings(Settings):
     market_log_format: Literal["text", "json"] = "text"
 
 
-class MetricsSettings(Settings):
+class WatchPortSettings(Settings):
+    """Where the watch answers."""
+
+    watch_metrics_port: MovablePort = 9106
+
+
+class MetricsSettings(WatchPortSettings):
     """Where services serve their figures to a monitoring system."""
 
     metrics_listen: str = "127.0.0.1"
@@ -123,7 +129,6 @@ class MetricsSettings(Settings):
     gbm_analysis_metrics_port: MovablePort = 9103
     kafka_metrics_port: MovablePort = 9104
     cassandra_metrics_port: MovablePort = 9105
-    watch_metrics_port: MovablePort = 9106
 
 
 __all__ = [
@@ -141,5 +146,6 @@ __all__ = [
     "SecretStr",
     "Settings",
     "SettingsError",
+    "WatchPortSettings",
     "market_home",
 ]

@@ -23,6 +23,7 @@ from streamlit_pages.store import (
     StoreUnavailableError,
     Symbol,
 )
+from streamlit_pages.watch import LastHour, WatchUnavailableError, read_last_hour
 
 ROLE = "streamlit"
 FORECAST_DAYS = 7
@@ -107,6 +108,15 @@ def messages(topic: str, number: int | None, symbol: str | None, limit: int) -> 
 def dead_letters(symbol: str | None, limit: int) -> tuple[DeadLetter, ...]:
     """Return the newest dead letters, newest first."""
     return _broker().dead_letters(symbol, limit)
+
+
+@st.cache_data(ttl=5, show_spinner=False)
+def last_hour() -> LastHour:
+    """Return the states of the services and the looks of the last hour."""
+    try:
+        return read_last_hour(StreamlitSettings.load())
+    except SettingsError as error:
+        raise WatchUnavailableError(str(error)) from error
 
 
 @st.cache_data(ttl=60, max_entries=64, show_spinner=False)

@@ -15,6 +15,7 @@ from streamlit_pages.comparison import changes
 from streamlit_pages.record import Running
 from streamlit_pages.simulation import Effect, Paths, Simulation
 from streamlit_pages.store import Distribution, Forecast, Gap, to_datetime64
+from streamlit_pages.watch import Look
 
 # All are visible on a light and on a dark page.
 UP, DOWN = "#26a69a", "#ef5350"
@@ -326,6 +327,36 @@ def widths_chart(symbols: Sequence[str], narrow: Floats, wide: Floats) -> go.Fig
     return _finish(
         figure, 120 + 36 * max(6, len(symbols)), "widths", barmode="overlay", hovermode="y unified"
     )
+
+
+def batches_chart(looks: Sequence[Look]) -> go.Figure:
+    """Draw how long the batches of each query took, on average between two looks."""
+    queries = sorted({query for look in looks for query in look.batches})
+    return _seconds_chart(looks, {query: [look.batches.get(query) for look in looks] for query in queries})
+
+
+def latency_chart(looks: Sequence[Look]) -> go.Figure:
+    """Draw the times from receipt to stored that shares of the trades had at most."""
+    shares = sorted({share for look in looks for share in look.latency}, key=float)
+    lines = {share: [look.latency.get(share) for look in looks] for share in shares}
+    return _seconds_chart(looks, {f"{100 * float(share):.0f} % of trades": lines[share] for share in shares})
+
+
+def _seconds_chart(looks: Sequence[Look], lines: Mapping[str, Sequence[float | None]]) -> go.Figure:
+    figure = go.Figure()
+    times = [to_datetime64(look.at) for look in looks]
+    for (name, seconds), color in zip(lines.items(), (STORED, VWAP, ACTUAL), strict=False):
+        figure.add_scatter(
+            x=times,
+            y=seconds,
+            name=name,
+            mode="lines+markers",
+            marker={"size": 4},
+            line={"color": color, "width": 1.5},
+            hovertemplate="%{y:.2f} s",
+        )
+    figure.update_yaxes(rangemode="tozero", ticksuffix=" s")
+    return _finish(figure, 260, "last hour", hovermode="x unified", showlegend=True)
 
 
 def _price_range(low: float, high: float, lowest: float, highest: float) -> list[float]:

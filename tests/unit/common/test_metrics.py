@@ -50,6 +50,20 @@ def test_another_path_names_those_that_exist() -> None:
         assert get(server, "/other") == (404, "There is no /other; there are /metrics and /health.")
 
 
+def test_a_document_is_made_when_it_is_asked_for() -> None:
+    answers = iter(["[1]", "[2]"])
+    with MetricsServer(
+        CollectorRegistry(),
+        lambda: None,
+        host="127.0.0.1",
+        port=0,
+        setting="TEST_PORT",
+        documents={"/list": lambda: next(answers)},
+    ) as server:
+        assert [get(server, "/list") for _ in range(2)] == [(200, "[1]"), (200, "[2]")]
+        assert get(server, "/other")[1] == "There is no /other; there are /metrics, /list and /health."
+
+
 def test_a_taken_port_is_one_sentence_that_names_the_setting() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

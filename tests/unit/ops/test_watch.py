@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 from pydantic import SecretStr
@@ -138,7 +139,7 @@ def test_another_start_is_a_restart_where_nobody_supervises(
 def test_restarts_and_memory_are_the_supervisors_where_there_is_one(
     collector: Collector, settings: WatchSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    processes = {"collector": Process("RUNNING", os.getpid(), 0.0)}
+    processes = {"collector": Process("RUNNING", os.getpid(), 12.5)}
     monkeypatch.setattr(Supervisor, "pid", lambda self: 1)
     monkeypatch.setattr(Supervisor, "processes", lambda self: processes)
     healing.write_watches(healing.watch_file(settings.market_home), {"collector": healing.Watch(restarts=3)})
@@ -147,6 +148,9 @@ def test_restarts_and_memory_are_the_supervisors_where_there_is_one(
     memory = value(found, "market_service_memory_bytes", "collector")
     assert memory is not None
     assert memory > 1e6
+    assert value(found, "market_service_start_timestamp_seconds", "collector") == 12.5
+    own = value(found, "market_service_memory_bytes", "watch")
+    assert own == pytest.approx(psutil.Process().memory_info().rss, rel=0.2)
 
 
 def test_prestos_figures_are_its_own(settings: WatchSettings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,10 +212,13 @@ def test_a_look_judges_tells_and_serves(
         assert state.read(settings.market_home) == (60.0, [alert])
         (settings.market_home / "alerts.yaml").write_text("nonsense")
         assert [alert.key for alert in watching.look(60.0 + 1200)] == ["PriceFile"]
-        served = fetch(f"http://127.0.0.1:{settings.watch_metrics_port}/metrics")
+        address = f"http://127.0.0.1:{settings.watch_metrics_port}"
+        served, hour = fetch(f"{address}/metrics"), json.loads(fetch(f"{address}/last-hour"))
     samples = {(sample.name, sample.labels): sample.value for sample in parse(served, "watch")}
     assert samples["market_service_up", labels(service="collector")] == 1
     assert samples["market_alerts", labels(service="watch", severity="warning")] == 1
+    assert set(hour["services"]) == {"collector", "watch"}
+    assert [look["at"] for look in hour["looks"]] == [0.0, 60.0, 1260.0]
 
 
 def test_a_full_disk_is_told_by_health_and_ends_nothing(

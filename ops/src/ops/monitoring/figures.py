@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+import psutil
+
 from ops.data.archive import backup_file
 from ops.data.backup_plan import plan_file
 from ops.errors import MarketError
@@ -16,7 +18,7 @@ from ops.inspection.status import memory
 from ops.lifecycle.healing import read_watches, watch_file
 from ops.lifecycle.preflight import folder_bytes
 from ops.lifecycle.services import Service
-from ops.lifecycle.supervision import Supervisor
+from ops.lifecycle.supervision import Process, Supervisor
 from ops.monitoring import certificates, growth
 from ops.monitoring.samples import Sample, labels, parse
 from ops.ports import load_ports
@@ -33,6 +35,7 @@ PRESTO = {
 }
 HELP = {
     "market_service_up": "1 while a service answers and says that it works",
+    "market_service_start_timestamp_seconds": "When a service was started",
     "market_service_restarts_total": "How often a service was started again",
     "market_service_memory_bytes": "Resident memory of a service and the processes it started",
     "market_service_disk_bytes": "What a service stores",
@@ -104,12 +107,12 @@ class Figures:
         return fetch(f"http://{host}:{self._ports[port]}{path}")
 
     def _of_processes(self, served: Sequence[Sample]) -> Iterator[Sample]:
-        """Yield restarts and memory.
+        """Yield starts, restarts and memory, the watch's own too.
 
-        Where nobody supervises, as in a container, another time of start tells a restart, and only processes
-        of Java say how large they are.
+        Where nobody supervises, as in a container, services that serve metrics say when they were started,
+        another time of start tells a restart, and only processes of Java say how large they are.
         """
-        pids = self._pids()
+        processes = self._processes()
         watches = read_watches(watch_file(self._settings.market_home))
         starts, sizes = (
             {dict(sample.labels)["service"]: sample.value for sample in served if sample.name == name}
@@ -123,17 +126,24 @@ class Figures:
                 self._restarts[name] += 1
             restarts = watches[name].restarts if name in watches else self._restarts[name]
             yield Sample("market_service_restarts_total", own, restarts)
-            size = memory(pids[name]) * 1024**2 if name in pids else sizes.get(name)
+            started = processes[name].started if name in processes else start
+            if started is not None:
+                yield Sample("market_service_start_timestamp_seconds", own, started)
+            size = memory(processes[name].pid) * 1024**2 if name in processes else sizes.get(name)
             if size is not None:
                 yield Sample("market_service_memory_bytes", own, size)
+        process, own = psutil.Process(), labels(service="watch")
+        yield Sample("market_service_up", own, 1.0)
+        yield Sample("market_service_start_timestamp_seconds", own, process.create_time())
+        yield Sample("market_service_memory_bytes", own, process.memory_info().rss)
 
-    def _pids(self) -> dict[str, int]:
+    def _processes(self) -> dict[str, Process]:
         supervisor = Supervisor(self._settings.market_home)
         try:
             processes = supervisor.processes() if supervisor.pid() is not None else {}
         except MarketError:
             return {}
-        return {name: process.pid for name, process in processes.items() if process.pid}
+        return {name: process for name, process in processes.items() if process.pid}
 
     def _of_the_machine(self) -> Iterator[Sample]:
         home, now, own = self._settings.market_home, time.time(), labels(service="watch")

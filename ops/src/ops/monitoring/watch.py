@@ -18,6 +18,7 @@ from ops.errors import MarketError
 from ops.lifecycle.services import watched_services
 from ops.monitoring import prices, state
 from ops.monitoring.figures import HELP, Figures
+from ops.monitoring.last_hour import PATH, LastHour
 from ops.monitoring.rules import Alert, Judge, load_rules
 from ops.monitoring.samples import Sample
 from ops.settings import WatchSettings
@@ -37,6 +38,7 @@ class Watch:
         self._prices = PriceWatch(settings)
         self.problem: str | None = None
         self._served = Served()
+        self._last_hour = LastHour()
         self._open = ExitStack()
         folder = settings.market_home / "data" / SERVICE
         folder.mkdir(parents=True, exist_ok=True)
@@ -55,6 +57,7 @@ class Watch:
                 host=settings.metrics_listen,
                 port=settings.watch_metrics_port,
                 setting="WATCH_METRICS_PORT",
+                documents={PATH: self._last_hour.document},
             )
         )
 
@@ -80,6 +83,7 @@ class Watch:
     def look(self, now: float) -> list[Alert]:
         """Look once; return the alerts."""
         found = self._figures.read()
+        self._last_hour.add(now, [*found.served, *found.added])
         alerts = self._judge.judge(now, [*found.served, *found.added])
         alerts += self._prices.judge(datetime.fromtimestamp(now, UTC))
         self._served.update(found.added, alerts)

@@ -1,4 +1,4 @@
-"""The page of the pipeline: Kafka's topics, their newest messages, what was refused, the feed's events."""
+"""The page of the pipeline: services, Kafka's topics, their newest messages, what was refused, events."""
 
 import json
 from collections.abc import Callable
@@ -10,8 +10,10 @@ import streamlit as st
 from common.dead_letters import DeadLetter
 from streamlit_pages import cached_queries, formats
 from streamlit_pages.broker import BrokerUnavailableError, Message, Partition
+from streamlit_pages.charts import batches_chart, latency_chart
 from streamlit_pages.sections.header import header
 from streamlit_pages.store import StoreUnavailableError, Symbol
+from streamlit_pages.watch import LastHour, ServiceState, WatchUnavailableError
 
 TITLE = "Pipeline"
 ICON = "🛠️"
@@ -22,11 +24,14 @@ SHOWN_MESSAGES = 20
 EVENT_SPAN = timedelta(days=1)
 ANY = "any"
 CONTENT_CHARACTERS = 80
+CHART = {"displayModeBar": False}
+MEGABYTE = 1024**2
 
 
 def draw() -> None:
     """Draw the page."""
     symbols = header(TITLE)
+    _services()
     _topics()
     _messages(symbols)
     _dead_letters(symbols)
@@ -37,11 +42,59 @@ def _or_sentence(show: Callable[[], None]) -> None:
     """Show something, or say which server does not answer; the page tries again by itself."""
     try:
         show()
-    except (BrokerUnavailableError, StoreUnavailableError) as error:
+    except (BrokerUnavailableError, StoreUnavailableError, WatchUnavailableError) as error:
         st.warning(
             f"{error} This page tries again every {REFRESH_SECONDS} seconds; `./market status` has details.",
             icon=":material/cloud_off:",
         )
+
+
+@st.fragment(run_every=REFRESH_SECONDS)
+def _services() -> None:
+    st.subheader("Services", anchor=False, divider="gray")
+    _or_sentence(_show_services)
+
+
+def _show_services() -> None:
+    found = cached_queries.last_hour()
+    with st.container(key="services"):
+        st.dataframe(
+            [_service_row(service, found) for service in found.services],
+            hide_index=True,
+            height="content",
+            column_config={"memory of the last hour": st.column_config.LineChartColumn(y_min=0)},
+        )
+    st.caption(
+        f"As the watch saw them at {formats.moment(found.at)}. A dash is what it is not told: in containers "
+        "most services' memory, which the command docker stats shows."
+    )
+    batches, latency = st.columns(2)
+    with batches:
+        st.markdown("**Time of a batch**, mean between two looks")
+        with st.container(key="batches"):
+            st.plotly_chart(
+                batches_chart(found.looks), config=CHART, alt="Time of a batch by query, over the last hour."
+            )
+    with latency:
+        st.markdown("**From receipt to stored**, of the trades between two looks")
+        with st.container(key="latency"):
+            st.plotly_chart(
+                latency_chart(found.looks),
+                config=CHART,
+                alt="Time from receipt to stored, over the last hour.",
+            )
+
+
+def _service_row(service: ServiceState, found: LastHour) -> dict[str, Any]:
+    since, least = (service.started, "") if service.started else (service.up_since, "at least ")
+    return {
+        "service": service.name,
+        "state": {True: "up", False: "down", None: "starting"}[service.up],
+        "running for": f"{least}{formats.duration((found.at - since).total_seconds())}" if since else "–",
+        "restarts": service.restarts,
+        "memory, MB": f"{service.memory / MEGABYTE:,.0f}" if service.memory is not None else "–",
+        "memory of the last hour": [look.memory.get(service.name) for look in found.looks],
+    }
 
 
 @st.fragment(run_every=REFRESH_SECONDS)
