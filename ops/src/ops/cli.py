@@ -45,7 +45,7 @@ def up(arguments: argparse.Namespace) -> int:
     settings = OpsSettings.load()
     feed = stack.up(settings, arguments.feed, arguments.keep, report)
     report("\nFrom your browser:")
-    for name, url in urls().items():
+    for name, url in urls(settings).items():
         report(f"  {name:<11}{url}")
     passwords = settings.market_home / FILE
     report(

@@ -16,6 +16,7 @@ from ops.inspection.status import (
     services_status,
     state_of,
     text,
+    urls,
 )
 from ops.lifecycle.healing import Watch
 from ops.lifecycle.services import SERVICES, Service
@@ -188,3 +189,9 @@ def test_a_status_is_a_table_for_a_terminal() -> None:
     assert [line.split() for line in lines[4:6]] == [["trades_received", "0"], ["late", "unknown"]]
     assert lines[7].split() == ["presto", "http://127.0.0.1:8080"]
     assert lines[9] == "critical: kafka did not answer."
+
+
+def test_superset_is_where_its_proxy_is() -> None:
+    own, public = urls(OpsSettings()), urls(OpsSettings(superset_public_url="https://charts.example.org"))
+    assert own["superset"].startswith("http://127.0.0.1:")
+    assert public == own | {"superset": "https://charts.example.org"}

@@ -189,14 +189,15 @@ def _counters(port: str, prefix: str) -> Callable[[str], int | None]:
     return counter
 
 
-def urls() -> dict[str, str]:
+def urls(settings: OpsSettings) -> dict[str, str]:
     """Return where a browser finds the pages."""
     ports = load_ports().by_variable()
+    public = {"superset": settings.superset_public_url} if settings.superset_public_url else {}
     return {
         service.page: f"http://{LOCALHOST}:{ports[service.port]}"
         for service in SERVICES
         if service.page and service.port
-    }
+    } | public
 
 
 def services_status(settings: OpsSettings) -> dict[str, ServiceStatus]:
@@ -224,7 +225,7 @@ def status(settings: OpsSettings) -> dict[str, Any]:
     return {
         "services": services,
         "pipeline": pipeline(settings, services),
-        "urls": urls(),
+        "urls": urls(settings),
         "alerts": [alert._asdict() for alert in watched.alerts] if watched else None,
     }
 
