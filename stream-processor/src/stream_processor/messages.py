@@ -43,8 +43,11 @@ def read_trades(messages: DataFrame, schemas: dict[str, Schema], reader: Schema)
 
     `messages` is what Spark's Kafka source gives with headers. A message is decoded by that of `schemas`
     which its header names, and understood by `reader`, to which all must be compatible. The rows have
-    TRADE_COLUMNS, then `reason` (null when the trade is good), `frame`, `received_ms`, and of refused ones
-    `rejected` (the bytes to put into dead letters) and `place` (the message's topic, partition and offset).
+    TRADE_COLUMNS (with nulls among a trade's conditions: see `stored_columns`), then `reason` (null when
+    the trade is good), `frame`, `received_ms`, and of refused ones `unreadable` (the message's value) or
+    `refused` (the trade) and `place` (the message's topic, partition and offset).
+
+    No expression on a row of a trade is one for which Spark generates no code: it would write each row twice.
     """
     decoded = messages.select(
         "value",
@@ -65,39 +68,40 @@ def read_trades(messages: DataFrame, schemas: dict[str, Schema], reader: Schema)
             )
         ),
     ).withColumn("message_reason", _message_reason(schemas))
-    rows = decoded.select(
-        "*",
-        F.posexplode_outer(F.when(F.col("message_reason").isNull(), F.col("message.data"))).alias(
-            "index", "d"
-        ),
-    ).where(F.col("d").isNotNull() | F.col("message_reason").isNotNull())
     frame = F.split("frame", ":")
+    # What is the same for all trades of a message is made before there is a row for each of them.
+    parts = decoded.select(
+        "place",
+        "frame",
+        "received_ms",
+        "message_reason",
+        F.when(F.col("message_reason").isNotNull(), F.col("value")).alias("unreadable"),
+        F.concat(frame[0], F.lit(":"), F.lpad(frame[1], LINE_DIGITS, "0"), F.lit(":")).alias("id_of_frame"),
+        F.col("message.type").alias("type"),
+        F.when(F.col("message_reason").isNull(), F.col("message.data")).alias("data"),
+    )
+    rows = parts.select("*", F.posexplode_outer("data").alias("index", "d")).where(
+        F.col("d").isNotNull() | F.col("message_reason").isNotNull()
+    )
     reason = F.coalesce("message_reason", _trade_reason())
     timestamp = _time("d.t")
     return rows.select(
         F.col("d.s").alias("symbol"),
         F.date_trunc("hour", timestamp).alias("hour"),
         timestamp.alias("trade_timestamp"),
-        F.concat_ws(
-            ":",
-            frame[0],
-            F.lpad(frame[1], LINE_DIGITS, "0"),
-            F.lpad(F.col("index").cast("string"), INDEX_DIGITS, "0"),
-        ).alias("trade_id"),
+        F.concat("id_of_frame", F.lpad(F.col("index").cast("string"), INDEX_DIGITS, "0")).alias("trade_id"),
         F.col("d.p").alias("price"),
         F.col("d.v").alias("volume"),
-        F.array_compact("d.c").alias("trade_conditions"),
+        F.col("d.c").alias("trade_conditions"),
         F.timestamp_millis(F.when(_known_time("received_ms"), F.col("received_ms"))).alias(
             "ingest_timestamp"
         ),
-        F.col("message.type").alias("type"),
+        "type",
         reason.alias("reason"),
         "frame",
         "received_ms",
-        # Only where it is needed: the JSON of every trade would be a fifth of all the CPU time.
-        F.when(F.col("d").isNull(), F.col("value"))
-        .when(reason.isNotNull(), F.to_json("d").cast("binary"))
-        .alias("rejected"),
+        "unreadable",
+        F.when(reason.isNotNull(), F.col("d")).alias("refused"),
         F.when(reason.isNotNull(), F.col("place")).alias("place"),
     )
 
@@ -133,10 +137,18 @@ def read_events(messages: DataFrame) -> DataFrame:
     )
 
 
+def stored_columns() -> tuple[Column, ...]:
+    """Return the columns of `read_trades` as they are stored."""
+    return tuple(
+        F.array_compact(name).alias(name) if name == "trade_conditions" else F.col(name)
+        for name in TRADE_COLUMNS
+    )
+
+
 def trade_dead_letters(trades: DataFrame) -> DataFrame:
     """Return what Spark's Kafka sink needs to write the refused rows of `read_trades`."""
     return _dead_letters(
-        trades,
+        trades.withColumn("rejected", F.coalesce("unreadable", F.to_json("refused").cast("binary"))),
         key=F.substring("symbol", 1, MAX_SYMBOL_LENGTH).cast("binary"),
         # What is not of the collector may be as long as a message.
         frame=F.substring("frame", 1, MAX_FRAME_NAME_LENGTH),

@@ -23,6 +23,7 @@ from stream_processor.messages import (
     event_dead_letters,
     read_events,
     read_trades,
+    stored_columns,
     trade_dead_letters,
 )
 from stream_processor.metrics import Metrics
@@ -72,7 +73,8 @@ class Queries:
         )
         good = F.col("reason").isNull()
         # Made once: each piece is a call from Python into the JVM.
-        self._trade_columns = tuple(map(F.col, TRADE_COLUMNS))
+        self._stored_columns = stored_columns()
+        self._observed_columns = tuple(map(F.col, (*TRADE_COLUMNS, "reason", "received_ms")))
         self._observer = Observer(
             spark,
             F.count_if(good).alias("stored"),
@@ -149,8 +151,10 @@ class Queries:
         started = time.monotonic()
         end = batch_end(self._checkpoint("trades"), batch_id)
         few = self._trades_progress.ahead_to(end) < FEW_MESSAGES
-        observed, figures = self._observer.observe(trades.coalesce(1) if few else trades)
-        append(observed.where("reason IS NULL").select(*self._trade_columns), "trades")
+        # Spark would else make every column of what is observed.
+        written = trades.select(*self._observed_columns)
+        observed, figures = self._observer.observe(written.coalesce(1) if few else written)
+        append(observed.where("reason IS NULL").select(*self._stored_columns), "trades")
         found = figures()
         stored, refused = found["stored"], found["refused"]
         now_ms = time.time_ns() // 1_000_000
