@@ -8,6 +8,7 @@ from cassandra_schema.server import CREATE_HISTORY, CREATE_PROGRESS
 
 CREATE = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+)\s*\((.*?)\)\s*(?:WITH .*)?$", re.DOTALL)
 ADD = re.compile(r"ALTER TABLE (\w+) ADD (?:IF NOT EXISTS )?\(?(.*?)\)?$", re.DOTALL)
+OPTIONS = re.compile(r"ALTER TABLE \w+ WITH ")
 COLUMN = re.compile(r"^(\w+) ([\w<>, ]+?)( PRIMARY KEY)?$")
 KEY = re.compile(r"PRIMARY KEY (\(.*\))$")
 
@@ -29,8 +30,8 @@ def read_tables() -> dict[str, Table]:
             tables[created[1]] = Table(*_columns(created[2]))
         elif added:
             tables[added[1]].columns.update(_columns(added[2])[1])
-        else:
-            raise AssertionError(f"neither a new table nor new columns: {statement}")
+        elif not OPTIONS.match(statement):
+            raise AssertionError(f"neither a new table nor new columns nor options: {statement}")
     return tables
 
 
