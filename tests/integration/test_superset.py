@@ -13,6 +13,7 @@ import requests
 
 from cassandra_schema.settings import CassandraSchemaSettings
 from common.cassandra import connect
+from common.colors import symbol_color
 from stack import Stack, wait_until
 from superset_api import SECONDS, SupersetApi
 from superset_dashboards.assets import assets
@@ -26,6 +27,7 @@ SYMBOLS = tuple(f"TEST:{letter}" for letter in "ABCDEFGHI")  # each is traded mo
 DAYS = (date(2001, 2, 3), date(2001, 2, 4), date(2001, 2, 5))
 ROWS = 7  # in each partition, five seconds apart
 PRICE = 12.5
+GAPS_A_DAY = 1  # of 12.5 s, which ended 23 s after the first trade
 DELAYS = (0.1, 0.2, 0.3, 0.4, 0.5, 15.5, 20.5)  # of each trade, in seconds
 
 pytestmark = pytest.mark.timeout(900)
@@ -102,6 +104,11 @@ def history(stack: Stack) -> Iterator[None]:
     )
     for symbol in SYMBOLS:
         session.execute(add_symbol, (symbol, at(DAYS[0], 0), at(DAYS[-1], 5 * ROWS)))
+    for day in DAYS:
+        session.execute(
+            "INSERT INTO feed_events (day, at, session, kind, gap_seconds) VALUES (%s, %s, 's', 'gap', 12.5)",
+            (day, at(day, 23)),
+        )
     for symbol, day, row in itertools.product(SYMBOLS, DAYS, range(ROWS)):
         start = at(day, 5 * row)
         volume = 1 + SYMBOLS.index(symbol)
@@ -116,6 +123,8 @@ def history(stack: Stack) -> Iterator[None]:
             session.execute("DELETE FROM bars_5s WHERE symbol = %s AND day = %s", (symbol, day))
             session.execute("DELETE FROM running_averages_15s WHERE symbol = %s AND day = %s", (symbol, day))
             session.execute("DELETE FROM trades WHERE symbol = %s AND hour = %s", (symbol, at(day, 0)))
+    for day in DAYS:
+        session.execute("DELETE FROM feed_events WHERE day = %s", (day,))
     session.cluster.shutdown()
 
 
@@ -150,7 +159,7 @@ def test_charts_read_only_the_partitions_and_times_they_show(viewer: Superset) -
     price = chart("crypto_price", "window_start")
     rows, read = viewer.data(price, only("TEST:C", "TEST:B"), time_range=three_bars)
     assert [row["Close, TEST:B"] for row in rows] == [PRICE] * 3
-    assert read == 2 * 3  # bars and running averages of the first ticker
+    assert read == 2 * 3 + GAPS_A_DAY  # bars and running averages of the first ticker
 
     latest = chart("crypto_latest", "trade_timestamp")
     rows, read = viewer.data(latest, only("TEST:A"), time_range=span(at(DAYS[2], 0), at(DAYS[2], 15)))
@@ -179,8 +188,25 @@ def test_each_ticker_has_a_price_chart_by_its_place_in_the_filter(viewer: Supers
     for place, symbol in enumerate(("TEST:B", "TEST:C"), start=1):
         prices = chart(f"crypto_ticker_price_{place}", "window_start")
         rows, read = viewer.data(prices, only("TEST:C", "TEST:B"), time_range=whole)
-        assert [row[symbol] for row in rows] == [PRICE] * ROWS
-        assert read == 2 * ROWS  # bars and running averages
+        assert [row[f"Close, {symbol}"] for row in rows] == [PRICE] * ROWS
+        assert read == 2 * ROWS + GAPS_A_DAY  # bars, running averages and the feed's gaps
+        steps = [row["window_start"] for row in rows if row[f"Feed gap, {symbol}"] == PRICE]
+        first, last = (at(DAYS[1], seconds) for seconds in (10, 25))
+        assert [datetime.fromtimestamp(step / 1000, UTC) for step in steps] == [
+            first + timedelta(seconds=seconds) for seconds in range(0, 16, 5)
+        ]
+        assert datetime.fromtimestamp(steps[-1] / 1000, UTC) == last
+
+
+@pytest.mark.usefixtures("history")
+def test_tickers_that_came_later_have_the_colors_of_streamlit(viewer: Superset) -> None:
+    def colors() -> Any:
+        found = viewer.ask("GET", "/api/v1/dashboard/market").json()["result"]
+        return json.loads(found["json_metadata"])["label_colors"]
+
+    wait_until(lambda: set(SYMBOLS) <= colors().keys(), "the new symbols")
+    for symbol in (*SYMBOLS, "MSFT"):
+        assert colors()[symbol] == colors()[f"Close, {symbol}"] == symbol_color(symbol)
 
 
 @pytest.mark.usefixtures("history")

@@ -1,32 +1,19 @@
 """The color of a symbol, the same in every chart of every page."""
 
+import colorsys
 import zlib
 
-COLORS = {
-    "AAPL": "#5AC189",
-    "AMZN": "#FF7F44",
-    "MSFT": "#20A7C9",
-    "BINANCE:BTCUSDT": "#F7931A",
-    "BINANCE:ETHUSDT": "#627EEA",
-    "BINANCE:XRPUSDT": "#20A7C9",
-    "BINANCE:DOGEUSDT": "#C2A633",
-}
-OTHERS = (
-    "#1FA8C9",
-    "#FCC700",
-    "#A868B7",
-    "#3CCCCB",
-    "#E04355",
-    "#A1A6BD",
-    "#8FD3E4",
-    "#ACE1C4",
-    "#FEC0A1",
-    "#B2B2B2",
-    "#EFA1AA",
-    "#D3B3DA",
-)
+from common.instruments import instruments
+
+GAP = "#FFB74D"
+_LIGHTNESS, _SATURATION = 0.55, 0.65  # visible on a light and on a dark page
 
 
 def symbol_color(symbol: str) -> str:
-    """Return a symbol's color; one that is not listed keeps the one that its name gives it."""
-    return COLORS.get(symbol) or OTHERS[zlib.crc32(symbol.encode()) % len(OTHERS)]
+    """Return a symbol's color; one that is not listed has the hue that its name gives it."""
+    known = instruments().get(symbol)
+    if known is not None:
+        return known.color
+    hue = zlib.crc32(symbol.encode()) / 2**32
+    channels = colorsys.hls_to_rgb(hue, _LIGHTNESS, _SATURATION)
+    return "#" + "".join(f"{round(255 * channel):02X}" for channel in channels)

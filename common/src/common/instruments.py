@@ -13,6 +13,7 @@ class Instrument(NamedTuple):
 
     symbol: str
     name: str
+    color: str
     price: float
     volatility: float
     tick: float
@@ -30,7 +31,12 @@ def instruments() -> dict[str, Instrument]:
     """Return every instrument by its symbol."""
     with Path(__file__).with_name("instruments.csv").open(encoding="utf-8", newline="") as file:
         rows = [
-            Instrument(row["symbol"], row["name"], *(float(row[name]) for name in Instrument._fields[2:]))
+            Instrument(
+                row["symbol"],
+                row["name"],
+                row["color"],
+                *(float(row[name]) for name in Instrument._fields[3:]),
+            )
             for row in csv.DictReader(file)
         ]
     return {row.symbol: row for row in rows}

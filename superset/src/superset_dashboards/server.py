@@ -4,12 +4,17 @@ One process does both, because loading Superset is most of the cost of either.
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from flask import Flask, current_app, redirect, request
+from flask import Flask, current_app, json, redirect, request
+from flask import Response as JsonResponse
+from jinja2 import TemplateError
 from superset.app import create_app
 from werkzeug.wrappers import Response
+
+from superset_dashboards.colors import DASHBOARDS, with_colors
 
 FIRST_PAGE = "/superset/dashboard/market/"
 HEALTH = "/health"
@@ -23,6 +28,7 @@ def application() -> Flask:
 
     provision(app, Path(os.environ["SUPERSET_HOME"]))
     app.before_request(_answer_before_superset)
+    app.after_request(_color_known_symbols)
     return app
 
 
@@ -40,3 +46,11 @@ def _answer_before_superset() -> Response | None:
     if request.path == "/superset/log/":
         return Response(status=204)
     return None
+
+
+def _color_known_symbols(answer: JsonResponse) -> JsonResponse:
+    """Give tickers that came after the import their colors, unless Presto is away."""
+    if request.path.startswith(DASHBOARDS) and answer.status_code == 200 and answer.is_json:
+        with suppress(TemplateError):
+            answer.set_data(json.dumps(with_colors(answer.json, current_app.config["KNOWN_SYMBOLS"])))
+    return answer

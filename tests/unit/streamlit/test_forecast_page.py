@@ -1,12 +1,14 @@
 """The Forecast page as Streamlit draws it, from a store in memory."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import streamlit as st
+from streamlit.testing.v1 import AppTest
 
-from forecast_example import MADE, PARAMETERS
+from forecast_example import MADE, MODEL, PARAMETERS, STORED
 from page_example import NAME, ExampleStore, metrics, page, texts, traces
 from streamlit_pages import cached_queries
 from streamlit_pages.sections import forecast, header, live, scenario, track_record
@@ -45,6 +47,55 @@ def test_sample_paths_are_shown_on_request_of_the_forecast_and_of_a_scenario() -
     assert traces(app)[1] == {"5 % to 95 %", "25 % to 75 %", "median", "actual", "24 paths"}
     app = next(button for button in app.button if button.label == "Crash").click().run()
     assert {"median, scenario", "24 paths"} <= traces(app)[1]
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize("name", ["drift", "volatility", "horizon", "paths", "seed"])
+def test_each_parameter_makes_a_scenario(name: str) -> None:
+    app = page()
+    key = f"{name} {NAME} {MADE.isoformat()}"
+    if name == "seed":
+        app.number_input(key=key).set_value(8)
+    elif name in ("horizon", "paths"):
+        control = app.select_slider(key=key)
+        control.set_value({"horizon": 900.0, "paths": 1_000}[name])
+    else:
+        control = app.slider(key=key)
+        control.set_value(control.value + control.step)
+    assert "median, scenario" in traces(app.run())[1]
+    as_forecast = next(button for button in app.button if button.label == "As forecast")
+    assert "median, scenario" not in traces(as_forecast.click().run())[1]
+
+
+@pytest.mark.usefixtures("store")
+def test_a_target_price_divides_the_probability() -> None:
+    app = page()
+    target = app.number_input(key=f"target {NAME} {MADE.isoformat()}")
+    app = target.set_value(MODEL.quantile(0.25, STORED.horizon)).run()
+    risks = next(table.value for table in app.table if "above target" in table.value.to_string())
+    below = next(row for row in risks.to_string().splitlines() if "below target" in row)
+    assert float(below.split()[-2]) == pytest.approx(25, abs=1.5)
+
+
+@pytest.mark.usefixtures("store")
+def test_the_forecast_can_be_downloaded_and_candles_have_the_length_that_is_asked_for() -> None:
+    app = page(interval="5 min")
+    [download] = app.get("download_button")
+    assert download.proto.label == "Download as CSV"
+    assert len(_candles(app)) == len(_candles(page(interval="1 min"))) / 5
+
+
+def _candles(app: AppTest) -> list[str]:
+    chart = json.loads(app.get("plotly_chart")[0].proto.spec)
+    return next(trace["x"] for trace in chart["data"] if trace["type"] == "candlestick")
+
+
+def test_without_a_price_in_the_window_the_page_says_so(
+    store: ExampleStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nothing = store.bars(NAME, MADE, MADE)
+    monkeypatch.setattr(store, "bars", lambda *_: nothing)
+    assert f"{NAME} had no trade with a price in the last 3 h." in texts(page())
 
 
 def test_an_earlier_forecast_can_be_selected(store: ExampleStore) -> None:
