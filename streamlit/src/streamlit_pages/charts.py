@@ -462,11 +462,18 @@ def _add_price(figure: go.Figure, price: float, text: str, color: str) -> None:
 
 
 def _add_moment(figure: go.Figure, forecast_time: datetime, **place: int) -> None:
-    figure.add_vline(
-        x=forecast_time.timestamp() * 1000,
-        line={"color": MUTED, "width": 1, "dash": "dash"},
-        annotation={"text": "forecast", "font": {"size": 11, "color": MUTED}},
-        annotation_position="top left",
+    # As the other times of a chart: a browser takes a number for a time of its own zone.
+    at = to_datetime64(forecast_time)
+    figure.add_vline(x=at, line={"color": MUTED, "width": 1, "dash": "dash"}, **place)
+    figure.add_annotation(
+        x=at,
+        y=1,
+        yref="y domain",
+        text="forecast",
+        font={"size": 11, "color": MUTED},
+        showarrow=False,
+        xanchor="right",
+        yanchor="top",
         **place,
     )
 

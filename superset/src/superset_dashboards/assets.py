@@ -8,8 +8,9 @@ from typing import Any
 
 import yaml
 
-from common.colors import COLORS
+from common.instruments import instruments
 from superset_dashboards.charts import Asset, place_in_sections, query_context
+from superset_dashboards.colors import label_colors
 from superset_dashboards.layout import dashboard_layout
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
@@ -83,7 +84,7 @@ def _complete_chart(chart: Asset) -> Asset:
 def _complete_dashboard(dashboard: Asset, charts: Mapping[str, Asset]) -> Asset:
     kept = {key: value for key, value in dashboard.items() if key not in ("tabs", "notes")}
     position = dashboard_layout(dashboard["dashboard_title"], dashboard["tabs"], charts, dashboard["notes"])
-    metadata = {**dashboard["metadata"], "label_colors": COLORS}
+    metadata = {**dashboard["metadata"], "label_colors": label_colors(instruments())}
     return {"description": None, "version": VERSION, **kept, "metadata": metadata, "position": position}
 
 

@@ -42,6 +42,18 @@ def test_candles_come_with_the_fan_from_the_spot_and_the_gaps() -> None:
     ]
 
 
+def test_the_time_of_a_forecast_is_in_the_zone_of_the_candles() -> None:
+    shown = candles()
+    of_candles = candles_chart(
+        shown, rolling_vwap(shown, 20), seconds=60, forecast=STORED, gaps=[], view="one"
+    )
+    of_fan = fan_chart(STORED, shown.start, shown.close, None, "one")
+    for figure in (of_candles, of_fan):
+        [line], [label] = figure.layout.shapes, figure.layout.annotations
+        assert line.x0 == line.x1 == label.x == np.datetime64(MADE.replace(tzinfo=None), "ms")
+        assert label.text == "forecast"
+
+
 def test_wide_fan_leaves_candles_their_shape() -> None:
     shown = candles()
     wide = replace(STORED, quantiles=STORED.spot + (STORED.quantiles - STORED.spot) * 50)
