@@ -91,7 +91,8 @@ HTML_SANITIZATION_SCHEMA_EXTENSIONS = {"attributes": {"*": ["className"]}}
 # How it asks Presto
 FEATURE_FLAGS = {"ENABLE_TEMPLATE_PROCESSING": True}
 DB_CONNECTION_MUTATOR = connect_engine
-JINJA_CONTEXT_ADDONS = functions(KnownSymbols(os.environ["PRESTO_HOST"], int(os.environ["PRESTO_PORT"])))
+KNOWN_SYMBOLS = KnownSymbols(os.environ["PRESTO_HOST"], int(os.environ["PRESTO_PORT"]))
+JINJA_CONTEXT_ADDONS = functions(KNOWN_SYMBOLS)
 SQLLAB_TIMEOUT = 60
 
 # How it looks
