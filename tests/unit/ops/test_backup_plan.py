@@ -3,6 +3,7 @@
 import os
 import subprocess
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,12 @@ from ops.settings import OpsSettings
 START = datetime(2026, 3, 1, 23, 59, 30, tzinfo=UTC)
 
 
+@cache
+def settings_of(home: Path) -> OpsSettings:
+    """Return the settings of a home, read once for a month of looks."""
+    return OpsSettings(market_home=home)
+
+
 def make(now: datetime, home: Path, lines: list[str], fails: bool = False) -> None:
     """Look for a due backup, which is an empty file of this moment."""
 
@@ -24,7 +31,7 @@ def make(now: datetime, home: Path, lines: list[str], fails: bool = False) -> No
         Path(target).touch()
         os.utime(target, (now.timestamp(), now.timestamp()))
 
-    make_due_backup(OpsSettings(market_home=home), now, lines.append, write)
+    make_due_backup(settings_of(home), now, lines.append, write)
 
 
 @pytest.mark.parametrize(("every", "per_day"), [("day", 1), ("hour", 24)])

@@ -13,6 +13,8 @@ from ops.testing.static import run_static_checks
 UNIT = "unit"
 # Unit tests share nothing. Two cores are what the smallest host has; a third process works while others wait.
 PARALLEL = ("-n", "3", "--dist", "worksteal")
+# Threads of numpy would wait for cores that the other processes have, by turning round.
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
 SEPARATE = ("compose", "compose-faults")  # containers start when the processes of the other tests have ended
 MUTATION = "mutation"  # measures the unit tests; the names after it are modules
 BY_NAME = frozenset({"compose-faults", "soak"})  # take long, and run only when they are named
@@ -68,7 +70,8 @@ def run(wanted: Sequence[str], extra: Sequence[str]) -> int:
             return status
     for command in pytest_commands(selected, extra):
         print("$", " ".join([command[0].rpartition("/")[2], *command[1:]]), flush=True)
-        status = subprocess.run(command, cwd=ROOT, check=False).returncode
+        environ = os.environ | (ONE_THREAD if "tests/unit" in command else {})
+        status = subprocess.run(command, cwd=ROOT, env=environ, check=False).returncode
         if status != 0:
             return status
     return 0
