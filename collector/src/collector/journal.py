@@ -26,11 +26,10 @@ from collector.line_file import ACKED, BLOCK_BYTES, LineFile
 from collector.retention import StoredJournal, expired_journals
 from collector.settings import CollectorSettings
 from common.identity import JOURNAL_ID_PATTERN, Source, journal_id, journal_source, journal_started_ms
-from common.recording import Frame, encode
+from common.recording import PACKED, PLAIN, Frame, encode
 
 log = logging.getLogger(__name__)
 
-PLAIN, PACKED = ".jsonl", ".jsonl.gz"
 COMPRESSION_LEVEL = 6
 NEARLY_FULL = 0.8
 

@@ -8,6 +8,9 @@ from typing import NamedTuple
 
 import orjson
 
+PLAIN, PACKED = ".jsonl", ".jsonl.gz"
+"""How the names of journals end, still written and compressed."""
+
 
 class Frame(NamedTuple):
     """A frame's text and when it was received (ms since the epoch)."""

@@ -9,8 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from common.identity import JOURNAL_ID_PATTERN
-
-PLAIN, PACKED = ".jsonl", ".jsonl.gz"
+from common.recording import PACKED, PLAIN
 
 
 def copy_journals(journal: Path, since: float, folder: Path) -> Iterator[Path]:
